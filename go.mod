@@ -1,0 +1,9 @@
+module github.com/coraltele/sanchar
+
+go 1.26.0
+
+require (
+	go.etcd.io/bbolt v1.5.0
+	go.uber.org/goleak v1.3.0
+	golang.org/x/sys v0.49.0
+)
