@@ -10,6 +10,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -18,9 +19,9 @@ import (
 // firstFD is where handed over descriptors start (sd_listen_fds(3)).
 const firstFD = 3
 
-// Files returns the descriptors that the supervisor handed over, by name, and clears the variables
-// that tell of them. It is called once, before anything else opens files.
-func Files() map[string][]*os.File {
+// Take returns the descriptors that the supervisor handed over, by name, and clears the variables
+// that tell of them. It is called once, before anything else opens files; the caller owns them.
+func Take() map[string][]int {
 	n, err := strconv.Atoi(os.Getenv("LISTEN_FDS"))
 	pid, pidErr := strconv.Atoi(os.Getenv("LISTEN_PID"))
 	names := strings.Split(os.Getenv("LISTEN_FDNAMES"), ":")
@@ -30,16 +31,27 @@ func Files() map[string][]*os.File {
 	if err != nil || (pidErr == nil && pid != os.Getpid()) {
 		return nil
 	}
-	files := map[string][]*os.File{}
+	fds := map[string][]int{}
 	for i := range n {
 		unix.CloseOnExec(firstFD + i)
 		name := "unknown"
 		if i < len(names) && names[i] != "" {
 			name = names[i]
 		}
-		files[name] = append(files[name], os.NewFile(uintptr(firstFD+i), name))
+		fds[name] = append(fds[name], firstFD+i)
 	}
-	return files
+	return fds
+}
+
+// FD returns the descriptor of a socket of package net, which keeps it and must stay open while it
+// is used. (Its File method would make a copy and set both to blocking.)
+func FD(c syscall.Conn) (fd int, err error) {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return -1, err
+	}
+	err = raw.Control(func(h uintptr) { fd = int(h) })
+	return fd, err
 }
 
 // Notifier speaks to the supervisor. One that has none does nothing, so a daemon also runs alone.
@@ -65,16 +77,12 @@ func New() (*Notifier, error) {
 	return n, nil
 }
 
-func (n *Notifier) send(state string, files ...*os.File) error {
+func (n *Notifier) send(state string, fds ...int) error {
 	if n.conn == nil {
 		return nil
 	}
 	var oob []byte
-	if len(files) > 0 {
-		fds := make([]int, len(files))
-		for i, f := range files {
-			fds[i] = int(f.Fd())
-		}
+	if len(fds) > 0 {
 		oob = unix.UnixRights(fds...)
 	}
 	_, _, err := n.conn.WriteMsgUnix([]byte(state), oob, nil)
@@ -93,23 +101,23 @@ func (n *Notifier) Status(text string) error { return n.send("STATUS=" + text) }
 // maxRights is how many descriptors one message carries (SCM_MAX_FD is 253).
 const maxRights = 200
 
-// Store leaves files with the supervisor under name, which holds no colon. They come back by Files
-// after a restart, in this order. The caller keeps its own.
-func (n *Notifier) Store(name string, files ...*os.File) error {
+// Store leaves descriptors with the supervisor under name, which holds no colon. They come back by
+// Take after a restart, in this order. The caller keeps its own.
+func (n *Notifier) Store(name string, fds ...int) error {
 	if strings.ContainsAny(name, ":\n") {
 		return fmt.Errorf("store descriptors: name %q holds a colon or a line feed", name)
 	}
-	for len(files) > 0 {
-		part := files[:min(len(files), maxRights)]
+	for len(fds) > 0 {
+		part := fds[:min(len(fds), maxRights)]
 		if err := n.send("FDSTORE=1\nFDPOLL=0\nFDNAME="+name, part...); err != nil {
 			return fmt.Errorf("store descriptors %s: %w", name, err)
 		}
-		files = files[len(part):]
+		fds = fds[len(part):]
 	}
 	return nil
 }
 
-// Forget makes the supervisor close the files that it holds under name.
+// Forget makes the supervisor close the descriptors that it holds under name.
 func (n *Notifier) Forget(name string) error {
 	return n.send("FDSTOREREMOVE=1\nFDNAME=" + name)
 }
