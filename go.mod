@@ -8,4 +8,7 @@ require (
 	golang.org/x/sys v0.49.0
 )
 
-require pgregory.net/rapid v1.3.0 // indirect
+require (
+	golang.org/x/crypto v0.58.0 // indirect
+	pgregory.net/rapid v1.3.0 // indirect
+)
