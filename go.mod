@@ -11,4 +11,5 @@ require (
 require (
 	golang.org/x/crypto v0.58.0 // indirect
 	pgregory.net/rapid v1.3.0 // indirect
+	rsc.io/qr v0.2.0 // indirect
 )
