@@ -67,7 +67,7 @@ func (a *Archive) ExportCSV(ctx context.Context, w io.Writer, q record.Query) er
 			return fmt.Errorf("record %s: %w", e.ID, err)
 		}
 		for i, c := range cells {
-			cells[i] = safeCell(c)
+			cells[i] = record.SafeCell(c)
 		}
 		return out.Write(cells)
 	})
@@ -76,14 +76,6 @@ func (a *Archive) ExportCSV(ctx context.Context, w io.Writer, q record.Query) er
 		err = out.Error()
 	}
 	return err
-}
-
-// safeCell keeps a spreadsheet from taking what a stranger sent for a formula.
-func safeCell(c string) string {
-	if c != "" && strings.ContainsRune("=+-@\t\r\n", rune(c[0])) {
-		return "'" + c
-	}
-	return c
 }
 
 func header(k record.Kind) []string {

@@ -30,10 +30,10 @@ const (
 
 // document is what is kept on disk. No password and no token can be read from it.
 type document struct {
-	Version  int          `json:"version"`
-	Accounts []account    `json:"accounts"`
-	Tokens   []Token      `json:"tokens"`
-	Known    []netip.Addr `json:"known"` // addresses that signed in, the latest last
+	Version  int           `json:"version"`
+	Accounts []account     `json:"accounts"`
+	Tokens   []storedToken `json:"tokens"`
+	Known    []netip.Addr  `json:"known"` // addresses that signed in, the latest last
 }
 
 type account struct {

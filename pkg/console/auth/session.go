@@ -22,9 +22,9 @@ const (
 	maxSessions = 32
 )
 
-// cookieName has the prefix by which a browser itself insists on Secure, no Domain and Path=/
+// CookieName is the cookie of a session. It has the prefix by which a browser itself insists on Secure, no Domain and Path=/
 // (RFC 6265 bis).
-const cookieName = "__Host-sanchar"
+const CookieName = "__Host-sanchar"
 
 const secretBytes = 16 // 128 bits
 
@@ -134,12 +134,12 @@ func (s *Session) over(now time.Time) bool {
 
 // Cookie returns the cookie that carries the session.
 func (s *Session) Cookie() *http.Cookie {
-	return &http.Cookie{Name: cookieName, Value: s.secret, Path: "/", Secure: true, HttpOnly: true, SameSite: http.SameSiteStrictMode}
+	return &http.Cookie{Name: CookieName, Value: s.secret, Path: "/", Secure: true, HttpOnly: true, SameSite: http.SameSiteStrictMode}
 }
 
 // NoCookie returns the cookie that makes a browser forget the session.
 func NoCookie() *http.Cookie {
-	return &http.Cookie{Name: cookieName, Path: "/", MaxAge: -1, Secure: true, HttpOnly: true, SameSite: http.SameSiteStrictMode}
+	return &http.Cookie{Name: CookieName, Path: "/", MaxAge: -1, Secure: true, HttpOnly: true, SameSite: http.SameSiteStrictMode}
 }
 
 // Identify returns who sent a request: the holder of its API token or of its cookie.
@@ -151,7 +151,7 @@ func (a *Auth) Identify(r *http.Request) (Identity, error) {
 		}
 		return Identity{}, problem.New(problem.Unsigned, "token.scheme", "the Authorization header holds no Bearer token", "send Authorization: Bearer and an API token")
 	}
-	if c, err := r.Cookie(cookieName); err == nil {
+	if c, err := r.Cookie(CookieName); err == nil {
 		if id, ok := a.identifySession(c.Value); ok {
 			return id, nil
 		}

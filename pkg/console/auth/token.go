@@ -24,7 +24,7 @@ const (
 	fileToken = "token-file"
 )
 
-// Token is an API token as it is kept and listed: without its secret.
+// Token is an API token as it is listed: without its secret.
 type Token struct {
 	ID       string    `json:"id"`
 	Name     string    `json:"name"`
@@ -32,7 +32,12 @@ type Token struct {
 	By       string    `json:"by"` // who made it
 	Created  time.Time `json:"created"`
 	LastUsed time.Time `json:"last_used,omitzero"` // since admind started
-	Hash     string    `json:"hash,omitempty"`     // SHA-256 of the secret, in the file only
+}
+
+// storedToken is an API token as it is kept.
+type storedToken struct {
+	Token
+	Hash string `json:"hash"` // SHA-256 of the secret
 }
 
 func hashOf(secret string) string {
@@ -48,7 +53,7 @@ func (a *Auth) NewToken(by, name string) (Token, string, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	switch {
-	case slices.ContainsFunc(a.doc.Tokens, func(t Token) bool { return t.Name == name }):
+	case slices.ContainsFunc(a.doc.Tokens, func(t storedToken) bool { return t.Name == name }):
 		return Token{}, "", &problem.Error{
 			Kind: problem.Conflict, Code: "token.name.taken", Text: "there is an API token of this name", Cure: "choose another name, or revoke the other",
 			Faults: []problem.Fault{{Path: "name", Value: name, Rule: "not the name of another token", Cure: "choose another name"}},
@@ -61,12 +66,11 @@ func (a *Auth) NewToken(by, name string) (Token, string, error) {
 
 func (a *Auth) addTokenLocked(next document, by, name string) (Token, string, error) {
 	secret := tokenPrefix + ids.Random(tokenBytes)
-	t := Token{ID: ids.Random(10), Name: name, Role: RoleOwner, By: by, Created: time.Now().UTC(), Hash: hashOf(secret)}
-	next.Tokens = append(next.Tokens, t)
+	t := Token{ID: ids.Random(10), Name: name, Role: RoleOwner, By: by, Created: time.Now().UTC()}
+	next.Tokens = append(next.Tokens, storedToken{t, hashOf(secret)})
 	if err := a.saveLocked(next); err != nil {
 		return Token{}, "", fmt.Errorf("make API token: %w", err)
 	}
-	t.Hash = ""
 	return t, secret, nil
 }
 
@@ -74,10 +78,10 @@ func (a *Auth) addTokenLocked(next document, by, name string) (Token, string, er
 func (a *Auth) Tokens() []Token {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	list := slices.Clone(a.doc.Tokens)
-	for i := range list {
-		list[i].Hash = ""
-		list[i].LastUsed = a.used[list[i].ID]
+	list := []Token{}
+	for _, t := range a.doc.Tokens {
+		t.LastUsed = a.used[t.ID]
+		list = append(list, t.Token)
 	}
 	return list
 }
@@ -87,7 +91,7 @@ func (a *Auth) RevokeToken(id string) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	next := a.copyLocked()
-	next.Tokens = slices.DeleteFunc(next.Tokens, func(t Token) bool { return t.ID == id })
+	next.Tokens = slices.DeleteFunc(next.Tokens, func(t storedToken) bool { return t.ID == id })
 	if len(next.Tokens) == len(a.doc.Tokens) {
 		return problem.New(problem.Missing, "token.missing", "there is no such API token", "list them")
 	}
@@ -121,11 +125,11 @@ func (a *Auth) WriteTokenFile(path string) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	hash := hashOf(strings.TrimSpace(string(old)))
-	if slices.ContainsFunc(a.doc.Tokens, func(t Token) bool { return t.Name == fileToken && t.Hash == hash }) {
+	if slices.ContainsFunc(a.doc.Tokens, func(t storedToken) bool { return t.Name == fileToken && t.Hash == hash }) {
 		return nil
 	}
 	next := a.copyLocked()
-	next.Tokens = slices.DeleteFunc(next.Tokens, func(t Token) bool { return t.Name == fileToken })
+	next.Tokens = slices.DeleteFunc(next.Tokens, func(t storedToken) bool { return t.Name == fileToken })
 	_, secret, err := a.addTokenLocked(next, "the command line", fileToken)
 	if err != nil {
 		return err
