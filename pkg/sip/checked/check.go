@@ -30,7 +30,7 @@ type Refusal struct {
 }
 
 // silence is the refusal of what must not be answered.
-var silence = Refusal{}
+func silence() *Refusal { return &Refusal{} }
 
 func refuse(code int, reason string) *Refusal { return &Refusal{Code: code, Reason: reason} }
 
@@ -40,13 +40,13 @@ func bad(what string) *Refusal { return refuse(400, "Bad Request: "+what) }
 func (m *Message) Check() *Refusal {
 	if m.IsResponse() {
 		if !m.checkResponse() {
-			return &silence
+			return silence()
 		}
 		return nil
 	}
 	if r := m.checkRequest(); r != nil {
 		if m.Method == ACK || m.wire.Count(wire.Via) == 0 {
-			return &silence // RFC 3261 §17.1.1.3: an ACK is never answered; without Via there is no way back
+			return silence() // RFC 3261 §17.1.1.3: an ACK is never answered; without Via there is no way back
 		}
 		return r
 	}
@@ -200,11 +200,11 @@ func number(s string, limit uint64) (n uint64, ok bool) {
 func (m *Message) checkMeaning() *Refusal {
 	switch {
 	case m.Method == UnknownMethod:
-		return &Refusal{501, "Not Implemented", "Allow: " + Handled.String() + "\r\n"}
+		return &Refusal{Code: 501, Reason: "Not Implemented", Header: "Allow: " + Handled.String() + "\r\n"}
 	case !m.ownScheme():
 		return bad("From or To of another scheme")
 	case m.unsupported != "" && m.Method != ACK && m.Method != CANCEL: // RFC 3261 §8.2.2.3
-		return &Refusal{420, "Bad Extension", "Unsupported: " + m.unsupported + "\r\n"}
+		return &Refusal{Code: 420, Reason: "Bad Extension", Header: "Unsupported: " + m.unsupported + "\r\n"}
 	case m.MaxForwards == 0 && m.URI.User != "" && !m.InDialog() && m.Method != REGISTER && m.Method != CANCEL && m.Method != ACK:
 		return refuse(483, "Too Many Hops") // it would go on to another UA
 	case m.Method == INVITE:
@@ -226,7 +226,7 @@ func (m *Message) ownScheme() bool {
 func (m *Message) checkOffer() *Refusal {
 	switch {
 	case m.Body != "" && (m.ContentType != typeSDP || m.Encoded):
-		return &Refusal{415, "Unsupported Media Type", "Accept: application/sdp\r\nAccept-Encoding: identity\r\n"}
+		return &Refusal{Code: 415, Reason: "Unsupported Media Type", Header: "Accept: application/sdp\r\nAccept-Encoding: identity\r\n"}
 	case !m.acceptsSDP:
 		return refuse(406, "Not Acceptable")
 	}

@@ -37,6 +37,9 @@ func NewKey(secret []byte, realm string) *Key {
 	return &Key{realm: realm, mac: hmac.New(sha256.New, secret)}
 }
 
+// Realm returns the realm that the key's nonces are for.
+func (k *Key) Realm() string { return k.realm }
+
 // code returns the MAC of a nonce's clear part; it is valid until the next call.
 func (k *Key) code(clear []byte, from netip.Addr) []byte {
 	k.mac.Reset()

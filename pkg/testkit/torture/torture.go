@@ -31,7 +31,7 @@ func Load(t testing.TB) []Case {
 	}
 	dir := filepath.Join(strings.TrimSpace(string(out)), "sip", "testdata", "torture")
 	var all []Case
-	for _, v := range rfc4475() {
+	for _, v := range basic() {
 		files, _ := filepath.Glob(filepath.Join(dir, "*", v.Name+".dat"))
 		if len(files) != 1 {
 			t.Fatalf("%s: %d files", v.Name, len(files))
@@ -41,10 +41,10 @@ func Load(t testing.TB) []Case {
 		}
 		all = append(all, v)
 	}
-	return append(all, rfc5118()...)
+	return append(all, ipv6()...)
 }
 
-func rfc4475() []Case {
+func basic() []Case {
 	return []Case{
 		{Name: "wsinv", Why: "§3.1.1.1 a short tortuous INVITE"},
 		{Name: "intmeth", Want: 501, Why: "§3.1.1.2 an unknown method of odd characters"},
@@ -99,8 +99,8 @@ func rfc4475() []Case {
 	}
 }
 
-// rfc5118 are messages with the faults and virtues of RFC 5118 §4, in our own words.
-func rfc5118() []Case {
+// ipv6 are messages with the faults and virtues of RFC 5118 §4, in our own words.
+func ipv6() []Case {
 	message := func(start, via, rest string) []byte {
 		head := start + " SIP/2.0\r\nVia: " + via + "\r\nMax-Forwards: 70\r\nFrom: <sip:carol@pbx.test>;tag=v6\r\nTo: <sip:dave@pbx.test>\r\n" +
 			"Call-ID: v6@[2001:db8::9:1]\r\nCSeq: 1 "
