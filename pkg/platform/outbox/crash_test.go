@@ -183,7 +183,7 @@ func killedChild(t *testing.T, dir string, first int, acked map[int]bool, newest
 		newest[fmt.Sprint(i%50)] = max(i, newest[fmt.Sprint(i%50)])
 		highest = max(highest, i)
 	}
-	_ = cmd.Wait() // killed, as planned
+	_ = cmd.Wait()        // killed, as planned
 	return highest + 1000 // those not acknowledged may be on disk too
 }
 

@@ -395,7 +395,8 @@ func BenchmarkPutAndDeliver(b *testing.B) {
 		for range group {
 			o.Put(env, journal.WaiterFunc(func(err error) {
 				if err != nil {
-					b.Error(err); b.FailNow()
+					b.Error(err)
+					b.FailNow()
 				}
 				committed.Done()
 			}))

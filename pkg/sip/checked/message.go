@@ -4,6 +4,8 @@
 package checked
 
 import (
+	"strings"
+
 	"github.com/coraltele/sanchar/pkg/sip/aor"
 	"github.com/coraltele/sanchar/pkg/sip/digest"
 	"github.com/coraltele/sanchar/pkg/sip/wire"
@@ -106,10 +108,16 @@ func (m *Message) Keep() { m.wire.Keep() }
 // IsResponse reports whether the message is a response. It may be asked before Check.
 func (m *Message) IsResponse() bool { return m.wire.IsResponse() }
 
-// Authorized reports whether the message carries credentials, right or wrong. It may be asked
-// before Check.
-func (m *Message) Authorized() bool {
-	return m.wire.Count(wire.Authorization)+m.wire.Count(wire.ProxyAuthorization) > 0
+// ForDialog reports whether a request is one that a call may take: it has credentials or a To tag,
+// or is an ACK or a CANCEL, and is no REGISTER. It may be asked before Check.
+func (m *Message) ForDialog() bool {
+	start := m.wire.Start()
+	if strings.HasPrefix(start, "REGISTER ") {
+		return false
+	}
+	to, _ := m.wire.Get(wire.To)
+	return m.wire.Count(wire.Authorization)+m.wire.Count(wire.ProxyAuthorization) > 0 || strings.Contains(to, "tag") ||
+		strings.HasPrefix(start, "ACK ") || strings.HasPrefix(start, "CANCEL ")
 }
 
 // Text returns the whole message, for a trace.

@@ -16,6 +16,7 @@ type Reply struct {
 	ToTag  string         // added where the request has none; "" for 100
 	From   netip.AddrPort // where the request came from
 	Header string         // further header lines, each with its end
+	Extra  []byte         // the same, built for this reply
 	Routes bool           // repeat Record-Route: the response makes a dialog (RFC 3261 §12.1.1)
 	Body   []byte         // of ContentType
 	Type   string
@@ -43,7 +44,7 @@ func (m *Message) AppendReply(dst []byte, r *Reply) []byte {
 	if v, ok := m.wire.Get(wire.CSeq); ok {
 		dst = appendLine(dst, "CSeq: ", v)
 	}
-	dst = append(dst, r.Header...)
+	dst = append(append(dst, r.Header...), r.Extra...)
 	if len(r.Body) > 0 {
 		dst = appendLine(dst, "Content-Type: ", r.Type)
 	}
@@ -118,4 +119,20 @@ func appendReceived(dst []byte, via string, from netip.AddrPort) []byte {
 		dst = strconv.AppendUint(append(dst, ";rport="...), uint64(from.Port()), 10)
 	}
 	return dst
+}
+
+// AppendForward appends this request as a proxy hands it on (RFC 3261 §16.6 item 8): with via, a
+// whole line, on top, and the peer's own hop completed by where it came from.
+func (m *Message) AppendForward(dst []byte, via string, from netip.AddrPort) []byte {
+	dst = append(append(dst, m.wire.Start()...), "\r\n"...)
+	dst = append(dst, via...)
+	dst = m.appendVias(dst, from)
+	for i := range m.wire.Len() {
+		if id, value := m.wire.Field(i); id != wire.Via && id != wire.ContentLength {
+			dst = append(append(append(append(dst, m.wire.Name(i)...), ": "...), value...), "\r\n"...)
+		}
+	}
+	dst = append(dst, "Content-Length: "...)
+	dst = strconv.AppendInt(dst, int64(len(m.Body)), 10)
+	return append(append(dst, "\r\n\r\n"...), m.Body...)
 }

@@ -123,3 +123,11 @@ func (m *Message) EachBranch(yield func(branch string) bool) {
 		}
 	}
 }
+
+// TopBranch returns the branch of the topmost hop. It may be asked before Check.
+func (m *Message) TopBranch() string {
+	value, _ := m.wire.Get(wire.Via)
+	one, _ := aor.NextAddress(value)
+	v, _ := parseVia(one)
+	return v.Branch
+}
