@@ -17,7 +17,7 @@ type plane struct {
 
 func planes() map[string]plane {
 	return map[string]plane{
-		"base":   {rank: 1, line: []string{"mailbox", "fsx", "ids", "problem", "slogx"}},
+		"base":   {rank: 1, line: []string{"mailbox", "fsx", "ids", "pack", "problem", "slogx"}},
 		"sip":    {rank: 2, pure: true, line: []string{"wire", "aor", "digest", "sdp", "gruu", "checked"}},
 		"rtp":    {rank: 2, pure: true, line: []string{"header", "rtcp", "stats", "tone"}},
 		"record": {rank: 2, pure: true},

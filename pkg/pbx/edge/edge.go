@@ -226,6 +226,9 @@ func (e *Edge) SentBy(f Flow) netip.AddrPort {
 	return netip.AddrPortFrom(f.Local.Addr(), port)
 }
 
+// Alive reports whether a message can be sent on a flow.
+func (e *Edge) Alive(f Flow) bool { return f.Alive() }
+
 // ErrFlow is the error of sending on a flow that is no more.
 var ErrFlow = errors.New("the connection to the peer is gone")
 

@@ -89,6 +89,9 @@ func Parse(text string) (*Session, error) {
 		return nil, ErrNoAddress // RFC 8866 §5.7
 	}
 	dir, _ := direction(head)
+	if v, ok := lineValue(head, "c="); ok && strings.HasSuffix(v, " 0.0.0.0") {
+		dir &^= RecvOnly // RFC 3264 §8.4: the hold of old clients
+	}
 	for rest != "" {
 		if len(s.Media) == MaxMedia {
 			return nil, ErrTooMany
@@ -199,6 +202,9 @@ func checkAddr(host string) (netip.Addr, error) {
 func (m *Media) readAttributes() error {
 	if d, ok := direction(m.body); ok {
 		m.Direction = d
+	}
+	if v, ok := lineValue(m.body, "c="); ok && strings.HasSuffix(v, " 0.0.0.0") {
+		m.Direction &^= RecvOnly // RFC 3264 §8.4: the hold of old clients
 	}
 	rtcp := ""
 	for text := m.body; text != ""; {

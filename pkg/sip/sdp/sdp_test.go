@@ -74,6 +74,9 @@ func TestAddressesOfOldAndOddClients(t *testing.T) {
 			t.Errorf("%s: %v %v, want %s", conn, s, err, want)
 		}
 	}
+	if s, err := Parse("v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 0.0.0.0\r\n" + tail); err != nil || s.Media[0].Direction != SendOnly {
+		t.Errorf("the old hold: %+v %v", s, err)
+	}
 	if s, err := Parse("v=0\no=- 1 1 IN IP4 192.0.2.1\ns=-\nc=IN IP4 192.0.2.1\nm=audio 1000 RTP/AVP 0\na=rtcp-mux\n"); err != nil ||
 		s.Media[0].RTCP.Port() != 1000 {
 		t.Errorf("bare line feeds and rtcp-mux: %+v %v", s, err)
