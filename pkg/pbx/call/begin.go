@@ -167,6 +167,10 @@ func (c *Call) hungUp(l *Leg, in *edge.Inbound) {
 	if l.state == legEnded {
 		return
 	}
+	if l != c.a && l != c.b && !c.isBranch(l) && (c.transfer == nil || l != c.transfer.leg) { // one that was transferred away
+		c.legDone(l)
+		return
+	}
 	if t := c.transfer; t != nil && t.from == l && c.state == stateUp {
 		l.state = legEnded
 		c.transferorLeft()

@@ -356,6 +356,7 @@ func (c *Call) adopt() {
 				c.bye(l, c.reason)
 			}
 			l.inviteOut = nil
+			l.done = true // a caller who was refused was told so
 		}
 		c.closeMedia()
 		c.writeRecord()
