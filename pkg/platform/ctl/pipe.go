@@ -61,6 +61,7 @@ func servePipe(conn net.Conn, r *bufio.Reader, handle PipeHandler) {
 	for {
 		id, verb, b, err := readFrame(r, body)
 		if err != nil {
+			_, _ = conn.Write(out) // of the frames before; the peer may be gone
 			return
 		}
 		body = b
