@@ -4,6 +4,7 @@ go 1.26.0
 
 require (
 	github.com/emiago/sipgo v1.7.2
+	github.com/vishvananda/netlink v1.3.1
 	go.etcd.io/bbolt v1.5.0
 	go.uber.org/goleak v1.3.0
 	golang.org/x/sys v0.49.0
@@ -17,3 +18,5 @@ require (
 	github.com/icholy/digest v1.2.0 // indirect
 	golang.org/x/sync v0.20.0 // indirect
 )
+
+require github.com/vishvananda/netns v0.0.5 // indirect
