@@ -26,6 +26,9 @@ const (
 	idleLimit = 10 * time.Minute
 )
 
+// lowest is the first port that needs no privilege.
+const lowest = 1024
+
 // attempts is how many ports are tried for a new pair before the pool searches them all. Ports of the
 // range that other programs hold are few.
 const attempts = 8
@@ -74,7 +77,7 @@ type host struct {
 
 // New returns an empty pool.
 func New(cfg Config, keeper Keeper) (*Pool, error) {
-	if cfg.First < 1024 || cfg.Last <= cfg.First || pairsOf(cfg) == 0 {
+	if cfg.First < lowest || cfg.Last <= cfg.First || pairsOf(cfg) == 0 {
 		return nil, problem.Fields("media.ports", []problem.Fault{{
 			Path: "ports", Value: fmt.Sprintf("%d-%d", cfg.First, cfg.Last),
 			Rule: "an even first port from 1024 on, and a higher last port", Cure: "use 20000-29999",
@@ -127,10 +130,10 @@ func (p *Pool) rested(h *host, now time.Time) (*Pair, error) {
 func (p *Pool) bindLocked(h *host, local netip.Addr) (*Pair, error) {
 	total := pairsOf(p.cfg)
 	start := rand.IntN(total)
-	for i := range total {
-		n := rand.IntN(total)
-		if i >= attempts {
-			n = (start + i) % total
+	for i := range attempts + total {
+		n := (start + i) % total
+		if i < attempts {
+			n = rand.IntN(total)
 		}
 		port := first(p.cfg) + uint16(2*n)
 		if h.pairs[port] != nil {

@@ -96,6 +96,9 @@ func (p *Pool) Claim(wanted map[netip.AddrPort]uint8, now time.Time) (map[netip.
 }
 
 func (p *Pool) reopenLocked(at netip.AddrPort) (*Pair, error) {
+	if at.Port() < lowest || at.Port()%2 != 0 {
+		return nil, fmt.Errorf("open %s again: not a port for RTP", at)
+	}
 	h := p.hosts[at.Addr()]
 	if h == nil {
 		h = &host{pairs: map[uint16]*Pair{}}

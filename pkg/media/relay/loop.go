@@ -64,7 +64,7 @@ type Loop struct {
 	free   []int
 	ready  [burstSize]*end    // who the burst's datagrams are from
 	outs   [burstSize]*Stream // who they are for
-	hand   *end               // whose packet is being handled
+	at     int                // the datagram that is handled next
 	totals Totals
 	pace   pace
 }
@@ -186,7 +186,6 @@ func (l *Loop) Totals() Totals {
 
 // turn receives one packet from each socket that has one, and passes them on.
 func (l *Loop) turn(events []unix.EpollEvent) {
-	defer l.survive()
 	n := 0
 	for i := range events {
 		slot := events[i].Fd
@@ -202,15 +201,23 @@ func (l *Loop) turn(events []unix.EpollEvent) {
 	}
 	l.burst.Receive()
 	now := l.clock.now()
-	for i, e := range l.ready[:n] {
-		if p, from, ok := l.burst.Received(i); ok {
-			l.hand = e
-			l.packet(e, p, from, now)
-		}
+	for l.at = 0; l.at < n; {
+		l.relay(n, now)
 	}
-	l.hand = nil
 	l.flush()
 	l.pace.count(n, now)
+}
+
+// relay handles the datagrams of a turn from the next one on, up to the first that makes us fail.
+func (l *Loop) relay(n int, now int64) {
+	defer l.survive()
+	for l.at < n {
+		i := l.at
+		l.at++
+		if p, from, ok := l.burst.Received(i); ok {
+			l.packet(l.ready[i], p, from, now)
+		}
+	}
 }
 
 // flush sends what the turn has queued.
@@ -237,11 +244,7 @@ func (l *Loop) survive() {
 	}
 	l.totals.Faults++
 	l.log.Error("media stream ended by a fault", "err", fmt.Sprint(fault), "stack", string(debug.Stack()))
-	if l.hand != nil {
-		l.hand.stream.Detach()
-		l.hand = nil
-	}
-	l.burst.Send() // what was queued before it
+	l.ready[l.at-1].stream.Detach()
 }
 
 // silence takes what the bell has counted.

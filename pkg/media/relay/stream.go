@@ -87,7 +87,7 @@ func (s *Stream) Detach() {
 func (s *Stream) Loop() *Loop { return s.loop }
 
 // SetTerms replaces what the party said. If its address changed it must be proven anew.
-func (s *Stream) SetTerms(t Terms) error {
+func (s *Stream) SetTerms(t Terms) {
 	s.terms = t
 	s.format = [128]uint8{}
 	for i, f := range t.Formats[:min(len(t.Formats), MaxFormats)] {
@@ -97,22 +97,19 @@ func (s *Stream) SetTerms(t Terms) error {
 	if t.Mux {
 		rtcp = netip.AddrPort{}
 	}
-	if err := s.rtp.say(t.RTP, t.Source); err != nil {
-		return err
-	}
-	return s.rtcp.say(rtcp, t.Source)
+	s.rtp.say(t.RTP, t.Source)
+	s.rtcp.say(rtcp, t.Source)
 }
 
 // SetRoute replaces where the stream's packets go, whole.
 func (s *Stream) SetRoute(r Route) { s.route = r }
 
 // say tells the peer's address to the socket, and disconnects it if it must be proven anew.
-func (e *end) say(said netip.AddrPort, source netip.Addr) error {
+func (e *end) say(said netip.AddrPort, source netip.Addr) {
 	connected := e.peer.connected
-	if !e.peer.say(said, source) || !connected {
-		return nil
+	if e.peer.say(said, source) && connected {
+		_ = udpio.Disconnect(e.fd) // the kernel has no reason to refuse it on an open UDP socket
 	}
-	return udpio.Disconnect(e.fd)
 }
 
 // Tend is called once a second. It connects the socket to a peer that is settled, and opens it again
