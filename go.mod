@@ -3,6 +3,7 @@ module github.com/coraltele/sanchar
 go 1.26.0
 
 require (
+	github.com/emiago/sipgo v1.7.2
 	github.com/pion/rtcp v1.2.20
 	github.com/pion/rtp v1.10.6
 	go.etcd.io/bbolt v1.5.0
@@ -10,4 +11,12 @@ require (
 	golang.org/x/sys v0.49.0
 )
 
-require github.com/pion/randutil v0.1.0 // indirect
+require (
+	github.com/gobwas/httphead v0.1.0 // indirect
+	github.com/gobwas/pool v0.2.1 // indirect
+	github.com/gobwas/ws v1.3.2 // indirect
+	github.com/google/uuid v1.6.0 // indirect
+	github.com/icholy/digest v1.2.0 // indirect
+	github.com/pion/randutil v0.1.0 // indirect
+	golang.org/x/sync v0.20.0 // indirect
+)
