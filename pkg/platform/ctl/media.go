@@ -3,6 +3,7 @@ package ctl
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/netip"
 	"time"
@@ -186,6 +187,9 @@ type Media struct {
 func NewMedia(socket string) Media {
 	return Media{NewClient("mediad", socket), NewPipe("mediad", socket, "/v1/pipe")}
 }
+
+// Close ends the connections to mediad; verbs that wait fail.
+func (m Media) Close() error { return errors.Join(m.pipe.Close(), m.Client.Close()) }
 
 // Offer opens or widens a session.
 func (m Media) Offer(ctx context.Context, in MediaOffer) (out MediaOffered, err error) {
