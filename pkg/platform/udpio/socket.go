@@ -172,3 +172,10 @@ func Conn(fd int) (*net.UDPConn, error) {
 	}
 	return udp, nil
 }
+
+// Peer returns the address that fd is connected to, and false if it is not.
+func Peer(fd int) (peer Sockaddr, ok bool) {
+	size := uint32(sockaddrSize)
+	_, _, errno := unix.RawSyscall(unix.SYS_GETPEERNAME, uintptr(fd), uintptr(unsafe.Pointer(&peer)), uintptr(unsafe.Pointer(&size)))
+	return peer, errno == 0
+}

@@ -212,7 +212,14 @@ func TestConnectedSocketHearsItsPeerOnly(t *testing.T) {
 func TestRecvPassesOverICMPErrors(t *testing.T) {
 	t.Parallel()
 	fd, local := open(t, "127.0.0.1", Options{})
-	peer, peerLocal := open(t, "127.0.0.1", Options{})
+	peer, err := Open(netip.MustParseAddrPort("127.0.0.1:0"), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	peerLocal, err := Local(peer)
+	if err != nil {
+		t.Fatal(err)
+	}
 	name, to := SockaddrOf(peerLocal), SockaddrOf(local)
 	if err := Connect(fd, &name); err != nil {
 		t.Fatal(err)
