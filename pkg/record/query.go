@@ -1,6 +1,9 @@
 package record
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // CodeRefused is the code of the problem by which the archive says that it will never take a
 // record, however often it comes: only then may its sender drop it.
@@ -60,4 +63,13 @@ type Page struct {
 	// Next is Before of the next page, "" at the end. A page may be short, even empty, and still
 	// have a Next: a search pauses after so many records looked at.
 	Next string
+}
+
+// SafeCell returns a cell of a table that no spreadsheet takes for a formula: much of what is
+// exported was sent by strangers.
+func SafeCell(c string) string {
+	if c != "" && strings.ContainsRune("=+-@\t\r\n", rune(c[0])) {
+		return "'" + c
+	}
+	return c
 }

@@ -231,6 +231,11 @@ func (s Switch) ImportUsers(ctx context.Context, csv io.Reader) (res ImportResul
 	return res, s.Do(ctx, http.MethodPost, "/v1/users/import", csv, &res)
 }
 
+// CheckUsers tells what ImportUsers would do with the file, and every fault in it, and changes nothing.
+func (s Switch) CheckUsers(ctx context.Context, csv io.Reader) (res ImportResult, err error) {
+	return res, s.Do(ctx, http.MethodPost, "/v1/users/import?check=true", csv, &res)
+}
+
 // Registrations returns all bindings.
 func (s Switch) Registrations(ctx context.Context) (regs []Registration, err error) {
 	return regs, s.Do(ctx, http.MethodGet, "/v1/registrations", nil, &regs)
