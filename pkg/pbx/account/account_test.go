@@ -140,8 +140,12 @@ func TestImport(t *testing.T) {
 	d := newDirectory(t)
 	add(t, d, "alice", "old-password", "201")
 	csv := "user,number,password,ha1,name,email,phone\nalice,,new-password,,Alice A,a@pbx.test,\n,300,,8ca523f5e9506fed4657c9700eebdbec,,,\nbob,301,pw,,Bob,,+91 22 1\n"
-	res, err := d.Import(strings.NewReader(csv))
-	if err != nil || res != (ctl.ImportResult{Added: 2, Changed: 1, Weak: 1}) {
+	want := ctl.ImportResult{Added: 2, Changed: 1, Weak: 1}
+	if res, err := d.Import(strings.NewReader(csv), true); err != nil || res != want || d.Len() != 1 {
+		t.Fatalf("a check: %+v %v, %d users", res, err, d.Len())
+	}
+	res, err := d.Import(strings.NewReader(csv), false)
+	if err != nil || res != want {
 		t.Fatalf("%+v %v", res, err)
 	}
 	if a := d.Lookup("201"); a == nil || a.DisplayName != "Alice A" {
@@ -162,7 +166,7 @@ func TestImport(t *testing.T) {
 		"user,password\n\"carl,password-1\ndora,password-1\n": {"line 2"},
 	} {
 		before := d.Len()
-		_, err := d.Import(strings.NewReader(csv))
+		_, err := d.Import(strings.NewReader(csv), false)
 		p, ok := errors.AsType[*problem.Error](err)
 		if !ok || len(p.Faults) < len(want) {
 			t.Errorf("%q: %v, want faults at %q", csv, err, want)
