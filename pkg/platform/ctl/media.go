@@ -118,6 +118,7 @@ type StreamStats struct {
 	RoundTrip   time.Duration  `json:"round_trip,omitzero"` // box to party and back, from RTCP
 	MOS         float64        `json:"mos,omitzero"`        // 1 to 4.5 by the E-model, of what came in
 	Dropped     uint64         `json:"dropped"`             // not from the proven peer
+	Ignored     uint64         `json:"ignored,omitempty"`   // from it, but no media: STUN, keep-alives
 	FirstPacket time.Time      `json:"first_packet,omitzero"`
 	LastPacket  time.Time      `json:"last_packet,omitzero"`
 }

@@ -97,6 +97,7 @@ type UserPage struct {
 type ImportResult struct {
 	Added   int `json:"added"`
 	Changed int `json:"changed"`
+	Weak    int `json:"weak"` // passwords shorter than the page would take
 }
 
 // Registration is one binding.
@@ -228,6 +229,11 @@ func (s Switch) ResetSecret(ctx context.Context, id string, in Secret) (u UserWi
 // or ha1, and optionally name, email, phone.
 func (s Switch) ImportUsers(ctx context.Context, csv io.Reader) (res ImportResult, err error) {
 	return res, s.Do(ctx, http.MethodPost, "/v1/users/import", csv, &res)
+}
+
+// CheckUsers tells what ImportUsers would do with the file, and every fault in it, and changes nothing.
+func (s Switch) CheckUsers(ctx context.Context, csv io.Reader) (res ImportResult, err error) {
+	return res, s.Do(ctx, http.MethodPost, "/v1/users/import?check=true", csv, &res)
 }
 
 // Registrations returns all bindings.

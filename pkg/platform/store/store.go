@@ -31,6 +31,10 @@ type Options struct {
 	Buckets    []string    // made when missing
 	Migrations []Migration // schema 1 is the first release's, so Migrations[0] leads to schema 2
 	Derived    bool        // can be rebuilt: commits are not synced
+
+	// KeepFreelist writes the list of free pages with each commit. Without it, which is best for a
+	// file that churns, an open walks every page of the file, and a damaged page ends the process.
+	KeepFreelist bool
 }
 
 // DB is an open file.
@@ -46,7 +50,7 @@ func Open(path string, opt Options) (*DB, error) {
 	}
 	b, err := bbolt.Open(path, 0o600, &bbolt.Options{
 		Timeout:        openTimeout,
-		NoFreelistSync: true,
+		NoFreelistSync: !opt.KeepFreelist,
 		FreelistType:   bbolt.FreelistMapType,
 		NoSync:         opt.Derived,
 	})

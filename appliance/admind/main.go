@@ -1,0 +1,95 @@
+// Command admind serves the page and the API, and keeps the records.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/coraltele/sanchar/pkg/base/slogx"
+	"github.com/coraltele/sanchar/pkg/console/api"
+	"github.com/coraltele/sanchar/pkg/daemon/admind"
+	"github.com/coraltele/sanchar/pkg/platform/notify"
+)
+
+var version = "dev" // set when the image is built
+
+// The daemon is idle for most of its life, so its heap may be collected often: that costs little
+// processor time and keeps it small.
+const (
+	gcPercent   = 30
+	memoryLimit = 128 << 20 // above it the collector works harder; two sign-ins need 38 MB
+)
+
+func main() {
+	var cfg admind.Config
+	flag.StringVar(&cfg.RunDir, "run", "/run/sanchar", "folder of the daemons' sockets")
+	flag.StringVar(&cfg.DataDir, "data", "/data/admin", "folder of this daemon's data")
+	flag.StringVar(&cfg.Bind, "bind", "", "address of the page; all when empty")
+	port := flag.Uint("https", 443, "port of the page")
+	flag.StringVar(&cfg.TokenFile, "token-file", "", "file that an owner's API token is written to")
+	level := flag.String("log", "info", "level of the log: tracedata, trace, debug, info, warn, error")
+	describe := flag.Bool("openapi", false, "print the API's OpenAPI document and exit")
+	flag.Parse()
+	if *describe {
+		exit(printDocument())
+	}
+	cfg.Version, cfg.Port = version, uint16(*port)
+	debug.SetGCPercent(gcPercent)
+	debug.SetMemoryLimit(memoryLimit)
+	exit(run(cfg, *level, *port))
+}
+
+func exit(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "admind:", err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+func run(cfg admind.Config, level string, port uint) error {
+	base, err := slogx.ParseLevel(level)
+	if err != nil {
+		return err
+	}
+	if port > 65535 {
+		return fmt.Errorf("port %d of the page: not between 0 and 65535", port)
+	}
+	cfg.Log = slogx.New(os.Stderr, slogx.NewLevels(base))
+	cfg.Taken = notify.Take()
+	if cfg.Notify, err = notify.New(); err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	d, err := admind.New(cfg)
+	if err != nil {
+		return err
+	}
+	context.AfterFunc(ctx, func() {
+		if err := cfg.Notify.Stopping(); err != nil {
+			cfg.Log.Warn("the supervisor was not told of the stop", "err", err)
+		}
+	})
+	err = d.Run(ctx)
+	if err == nil && ctx.Err() == nil {
+		err = errors.New("ended without being asked to")
+	}
+	return errors.Join(err, cfg.Notify.Close())
+}
+
+func printDocument() error {
+	doc, err := api.New(api.Config{Version: version, Log: slog.New(slog.DiscardHandler)}).Document()
+	if err != nil {
+		return err
+	}
+	_, err = os.Stdout.Write(append(doc, '\n'))
+	return err
+}

@@ -1,0 +1,208 @@
+// Package admind is the daemon of the page, its API and the records: what is past.
+package admind
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/coraltele/sanchar/pkg/archive/ingest"
+	"github.com/coraltele/sanchar/pkg/archive/records"
+	"github.com/coraltele/sanchar/pkg/base/slogx"
+	"github.com/coraltele/sanchar/pkg/console/api"
+	"github.com/coraltele/sanchar/pkg/console/auth"
+	"github.com/coraltele/sanchar/pkg/console/events"
+	"github.com/coraltele/sanchar/pkg/console/provision"
+	"github.com/coraltele/sanchar/pkg/console/web"
+	"github.com/coraltele/sanchar/pkg/platform/ctl"
+	"github.com/coraltele/sanchar/pkg/platform/notify"
+	"github.com/coraltele/sanchar/pkg/record"
+)
+
+// Config says where everything is.
+type Config struct {
+	RunDir    string // of the daemons' sockets
+	DataDir   string // of ours alone
+	Bind      string // address of the page; "" is every address
+	Port      uint16 // of the page; 0 takes any that is free
+	TokenFile string // where an API token of role owner is written; "" for none
+	Version   string
+	Notify    *notify.Notifier
+	Taken     map[string][]int // descriptors that the supervisor handed over
+	Log       *slog.Logger
+}
+
+// Daemon is admind.
+type Daemon struct {
+	cfg       Config
+	started   time.Time
+	auth      *auth.Auth
+	archive   *records.Archive
+	hub       *events.Hub
+	provision *provision.Provision
+	api       *api.API
+	page      *web.Page
+	cert      *certificate
+	links     ctl.Net
+
+	mu   sync.Mutex // guards port
+	port uint16     // of the page, once it listens
+}
+
+// New returns the daemon.
+func New(cfg Config) (*Daemon, error) {
+	d := &Daemon{cfg: cfg, started: time.Now().UTC(), links: ctl.NewNet(cfg.socket("net"))}
+	sw := ctl.NewSwitch(cfg.socket("switch"))
+	d.hub = events.New(events.Config{
+		Switch: sw, Media: ctl.NewMedia(cfg.socket("media")), Net: d.links, Own: d.own, Log: slogx.Part(cfg.Log, "events"),
+	})
+	var err error
+	if d.page, err = web.New(); err != nil {
+		return nil, err
+	}
+	if d.auth, err = auth.New(auth.Config{Dir: cfg.DataDir, Log: slogx.Part(cfg.Log, "auth")}); err != nil {
+		return nil, err
+	}
+	if cfg.TokenFile != "" {
+		if err := d.auth.WriteTokenFile(cfg.TokenFile); err != nil {
+			return nil, fmt.Errorf("token file: %w", err)
+		}
+	}
+	if d.cert, err = newCertificate(cfg.DataDir, sw, d.links, slogx.Part(cfg.Log, "tls")); err != nil {
+		return nil, err
+	}
+	d.archive, err = records.New(records.Config{
+		Dir: filepath.Join(cfg.DataDir, "records"), Stored: d.hub.Recorded, Log: slogx.Part(cfg.Log, "records"),
+	})
+	if err != nil {
+		return nil, err
+	}
+	d.provision, err = provision.New(provision.Config{Dir: cfg.DataDir, Switch: sw, Used: d.provisioned, Log: slogx.Part(cfg.Log, "provision")})
+	if err != nil {
+		return nil, err
+	}
+	d.api = api.New(api.Config{
+		Auth: d.auth, Hub: d.hub, Provision: d.provision, Switch: sw, Links: d.links, Archive: d.archive,
+		PageBuilt: d.page.Built(), Version: cfg.Version, Log: slogx.Part(cfg.Log, "api"),
+	})
+	return d, nil
+}
+
+func (c Config) socket(name string) string { return filepath.Join(c.RunDir, name+".sock") }
+
+// own is what the overview tells of admind.
+func (d *Daemon) own() events.Own {
+	free, err := d.archive.Free()
+	if err != nil {
+		d.cfg.Log.Error("free space is not known", "err", err)
+	}
+	return events.Own{Version: d.cfg.Version, Started: d.started, DiskFree: free, Alarms: d.archive.Alarms()}
+}
+
+// provisioned writes down that a phone took the settings of a user.
+func (d *Daemon) provisioned(ctx context.Context, u ctl.User, source netip.Addr, agent string) error {
+	return d.api.NoteProvisioned(ctx, u, source, agent)
+}
+
+// Run serves until ctx ends, and returns when all that it started has stopped. The archive ends
+// last: a batch that a daemon is sending is still acknowledged.
+func (d *Daemon) Run(ctx context.Context) error {
+	ln, err := d.listen()
+	if err != nil {
+		return errors.Join(err, d.provision.Close())
+	}
+	back, stopBack := context.WithCancel(context.WithoutCancel(ctx))
+	archive := make(chan error, 1)
+	go func() { archive <- d.archive.Run(back) }()
+	err = together(ctx, d.auth.Run, d.hub.Run, d.cert.run, d.keepAlive,
+		func(ctx context.Context) error {
+			return ctl.Serve(ctx, d.cfg.socket("admin"), d.ownSocket(), d.cfg.Log)
+		},
+		func(ctx context.Context) error { return d.servePage(ctx, ln) },
+		d.tellReady,
+	)
+	stopBack()
+	return errors.Join(err, <-archive, d.provision.Close())
+}
+
+// together runs all parts until ctx ends or one of them fails, and waits for all.
+func together(ctx context.Context, parts ...func(context.Context) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	failed := make(chan error, len(parts))
+	for _, part := range parts {
+		go func() {
+			err := part(ctx)
+			if err != nil {
+				cancel()
+			}
+			failed <- err
+		}()
+	}
+	var all error
+	for range parts {
+		all = errors.Join(all, <-failed)
+	}
+	return all
+}
+
+// ownSocket serves the other daemons and the command line.
+func (d *Daemon) ownSocket() http.Handler {
+	mux := http.NewServeMux()
+	ingest.Handle(mux, d.archive)
+	ctl.Handle(mux, "GET /v1/status", func(r *http.Request, _ ctl.None) (ctl.AdminStatus, error) {
+		return ctl.AdminStatus{
+			Version: d.cfg.Version, Started: d.started, SetUp: d.auth.SetUp(), Page: d.pageAddress(r.Context()), Alarms: d.archive.Alarms(),
+		}, nil
+	})
+	return mux
+}
+
+// pageAddress is where a browser finds the page.
+func (d *Daemon) pageAddress(ctx context.Context) string {
+	d.mu.Lock()
+	port := d.port
+	d.mu.Unlock()
+	host := d.cfg.Bind
+	if addr, err := netip.ParseAddr(host); host == "" || (err == nil && addr.IsUnspecified()) {
+		host = "localhost"
+		if others := d.hub.Overview(ctx).Addresses; len(others) > 0 {
+			host = others[0]
+		}
+	}
+	return "https://" + net.JoinHostPort(host, strconv.Itoa(int(port)))
+}
+
+// readyPause is how often we see whether our own socket answers already.
+const readyPause = 10 * time.Millisecond
+
+// tellReady tells the supervisor when we answer.
+func (d *Daemon) tellReady(ctx context.Context) error {
+	var dialer net.Dialer
+	for ctx.Err() == nil {
+		conn, err := dialer.DialContext(ctx, "unix", d.cfg.socket("admin"))
+		if err == nil {
+			d.cfg.Log.Info("ready", "page", d.pageAddress(ctx))
+			return errors.Join(conn.Close(), d.cfg.Notify.Ready())
+		}
+		time.Sleep(readyPause)
+	}
+	return nil
+}
+
+// keepAlive tells the supervisor that we live: a lock that nobody gives back stops it.
+func (d *Daemon) keepAlive(ctx context.Context) error {
+	return d.cfg.Notify.KeepAlive(ctx, func() bool {
+		_ = d.auth.Tokens()
+		_, err := d.archive.Find(ctx, record.Query{Kind: record.KindAudit, Limit: 1})
+		return err == nil
+	})
+}
