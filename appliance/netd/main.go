@@ -1,4 +1,4 @@
-// Netd owns the kernel's network: for now it reports links and addresses on a unix socket.
+// Command netd owns the kernel's network: for now it reports links and addresses.
 package main
 
 import (
@@ -6,11 +6,8 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
-	"log/slog"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"runtime/debug"
 	"syscall"
 
@@ -19,53 +16,52 @@ import (
 	"github.com/coraltele/sanchar/pkg/platform/notify"
 )
 
-// version is set when the program is built.
-var version = "dev"
+var version = "dev" // set when the image is built
 
-// heapPercent keeps the idle daemon small: it allocates next to nothing, so frequent collection is cheap.
-const heapPercent = 25
+// gcPercent keeps the idle daemon small: it allocates next to nothing, so frequent collection is cheap.
+const gcPercent = 25
 
 func main() {
-	switch err := run(os.Args[1:], os.Stderr); {
-	case errors.Is(err, flag.ErrHelp):
-		os.Exit(2)
-	case err != nil:
+	var cfg netd.Config
+	flag.StringVar(&cfg.RunDir, "run", "/run/sanchar", "folder of the daemons' sockets")
+	dataDir := flag.String("data", "/data/net", "folder of this daemon's data")
+	level := flag.String("log", "info", "level of the log: tracedata, trace, debug, info, warn, error")
+	flag.Parse()
+	cfg.Version = version
+	debug.SetGCPercent(gcPercent)
+	if err := run(cfg, *dataDir, *level); err != nil {
 		fmt.Fprintln(os.Stderr, "netd:", err)
 		os.Exit(1)
 	}
 }
 
-func run(args []string, stderr io.Writer) error {
-	flags := flag.NewFlagSet("netd", flag.ContinueOnError)
-	flags.SetOutput(stderr)
-	runDir := flags.String("run", "/run/sanchar", "folder of the daemons' sockets")
-	dataDir := flags.String("data", "/perm/net", "folder of this daemon's files")
-	level := flags.String("log", "info", "tracedata, trace, debug, info, warn or error")
-	if err := flags.Parse(args); err != nil {
-		return err
-	}
-	lowest, err := slogx.ParseLevel(*level)
+func run(cfg netd.Config, dataDir, level string) error {
+	base, err := slogx.ParseLevel(level)
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(*dataDir, 0o700); err != nil {
+	cfg.Log = slogx.New(os.Stderr, slogx.NewLevels(base))
+	if err := os.MkdirAll(dataDir, 0o700); err != nil {
 		return err
 	}
-	debug.SetGCPercent(heapPercent)
-	n, err := notify.New()
+	if cfg.Notify, err = notify.New(); err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	d, err := netd.New(cfg)
 	if err != nil {
 		return err
 	}
-	return errors.Join(serve(*runDir, n, slogx.New(stderr, slogx.NewLevels(lowest))), n.Close())
-}
-
-func serve(runDir string, n *notify.Notifier, log *slog.Logger) error {
-	d, err := netd.New(netd.Config{Socket: filepath.Join(runDir, "net.sock"), Version: version}, n, log)
-	if err != nil {
-		return err
+	told := context.AfterFunc(ctx, func() {
+		if err := cfg.Notify.Stopping(); err != nil {
+			cfg.Log.Warn("the supervisor was not told of the stop", "err", err)
+		}
+	})
+	defer told()
+	err = d.Run(ctx)
+	if err == nil && ctx.Err() == nil {
+		err = errors.New("ended without being asked to")
 	}
-	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
-	defer cancel()
-	context.AfterFunc(ctx, func() { _ = n.Stopping() }) // a supervisor that is gone needs not know
-	return d.Run(ctx)
+	return errors.Join(err, cfg.Notify.Close())
 }

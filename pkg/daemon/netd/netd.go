@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -20,33 +21,33 @@ const (
 	answerLimit = 5 * time.Second  // of our own socket, before we call ourselves ill
 )
 
-// Config says where netd answers.
+// Config says where netd answers and whom it tells.
 type Config struct {
-	Socket  string
+	RunDir  string // of the daemons' sockets
 	Version string
+	Notify  *notify.Notifier
+	Log     *slog.Logger
 }
 
 // Daemon is netd.
 type Daemon struct {
 	cfg     Config
-	log     *slog.Logger
-	notify  *notify.Notifier
+	socket  string
 	monitor *netmon.Monitor
 	started time.Time
 }
 
-// New returns a netd that tells n when it answers and that it is alive.
-func New(cfg Config, n *notify.Notifier, log *slog.Logger) (*Daemon, error) {
+// New returns the daemon. It opens nothing yet.
+func New(cfg Config) (*Daemon, error) {
 	return &Daemon{
-		cfg: cfg, log: log, notify: n,
-		monitor: netmon.New(slogx.Part(log, "netmon")),
-		started: time.Now(),
+		cfg: cfg, socket: filepath.Join(cfg.RunDir, "net.sock"), started: time.Now().UTC(),
+		monitor: netmon.New(slogx.Part(cfg.Log, "netmon")),
 	}, nil
 }
 
 // Run serves until ctx ends.
 func (d *Daemon) Run(ctx context.Context) error {
-	sock, err := ctl.Listen(d.cfg.Socket)
+	sock, err := ctl.Listen(d.socket)
 	if err != nil {
 		return err
 	}
@@ -55,9 +56,9 @@ func (d *Daemon) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	wg.Go(func() { _ = d.monitor.Run(ctx) }) // it ends with ctx only
 	var aliveErr error
-	wg.Go(func() { aliveErr = d.notify.KeepAlive(ctx, func() bool { return d.answers(ctx) }) })
+	wg.Go(func() { aliveErr = d.cfg.Notify.KeepAlive(ctx, func() bool { return d.answers(ctx) }) })
 	wg.Go(func() { d.sayReady(ctx) })
-	err = sock.Serve(ctx, d.handler(), d.log)
+	err = sock.Serve(ctx, d.handler(), d.cfg.Log)
 	cancel()
 	wg.Wait()
 	return errors.Join(err, aliveErr)
@@ -72,17 +73,17 @@ func (d *Daemon) sayReady(ctx context.Context) {
 		case <-changed:
 		}
 	}
-	if err := d.notify.Ready(); err != nil {
-		d.log.Warn("supervisor not told", "err", err)
+	if err := d.cfg.Notify.Ready(); err != nil {
+		d.cfg.Log.Warn("supervisor not told", "err", err)
 	}
-	d.log.Info("netd answers", "socket", d.cfg.Socket)
+	d.cfg.Log.Info("ready", "socket", d.socket)
 }
 
 // answers asks our own socket, as others do.
 func (d *Daemon) answers(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, answerLimit)
 	defer cancel()
-	self := ctl.NewNet(d.cfg.Socket)
+	self := ctl.NewNet(d.socket)
 	_, err := self.Status(ctx)
 	_ = self.Close() // it has no fault to tell
 	return err == nil

@@ -38,7 +38,7 @@ func supervised(t *testing.T) (c ctl.Net, hear func(want string), stop func() er
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = n.Close() })
-	d, err := New(Config{Socket: filepath.Join(dir, "run", "net.sock"), Version: "1.2.3"}, n, slog.New(slog.DiscardHandler))
+	d, err := New(Config{RunDir: filepath.Join(dir, "run"), Version: "1.2.3", Notify: n, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,7 +46,7 @@ func supervised(t *testing.T) (c ctl.Net, hear func(want string), stop func() er
 	ended := make(chan error, 1)
 	go func() { ended <- d.Run(ctx) }()
 	stop = sync.OnceValue(func() error { cancel(); return <-ended })
-	c = ctl.NewNet(d.cfg.Socket)
+	c = ctl.NewNet(d.socket)
 	t.Cleanup(func() { _, _ = stop(), c.Close() })
 	return c, func(want string) {
 		t.Helper()
@@ -142,7 +142,7 @@ func TestAStreamWithoutChangesStaysAlive(t *testing.T) {
 
 func TestASocketThatCannotBeMadeIsAFault(t *testing.T) {
 	t.Parallel()
-	d, err := New(Config{Socket: "/" + strings.Repeat("x", 200)}, &notify.Notifier{}, slog.New(slog.DiscardHandler))
+	d, err := New(Config{RunDir: "/" + strings.Repeat("x", 200), Notify: &notify.Notifier{}, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
