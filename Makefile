@@ -20,7 +20,7 @@ FUZZTIME ?= 20s
 .PHONY: help run test build ui lint fmt unit race e2e fuzz bench check clean deps
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: build ## build and start the box on this machine, on high ports, data in ./var
 	@exec $(BIN)/sanchar dev --data ./var
