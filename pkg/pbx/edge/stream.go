@@ -396,6 +396,12 @@ func (e *Edge) localTowards(remote netip.AddrPort) netip.Addr {
 	return netip.Addr{}
 }
 
+// LocalTowards returns our address that a peer at this one sees; none where the box has no socket
+// of its IP version.
+func (e *Edge) LocalTowards(remote netip.Addr) netip.Addr {
+	return e.localTowards(netip.AddrPortFrom(remote, e.cfg.Port))
+}
+
 // dial makes the connection, sends what was queued meanwhile and reads answers.
 func (c *conn) dial() {
 	d := net.Dialer{Timeout: dialTime}
