@@ -127,6 +127,7 @@ const (
 	RegUnregistered = "unregistered"
 	RegExpired      = "expired"
 	RegRemoved      = "removed" // by an admin
+	RegMoved        = "moved"   // the device came back from another address, or as another program
 )
 
 // Registration is one stay of a device: from its first REGISTER at an address until it leaves or

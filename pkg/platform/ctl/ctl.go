@@ -30,10 +30,60 @@ const (
 
 // Serve answers h on the unix socket at path until ctx ends, then waits for requests in flight.
 func Serve(ctx context.Context, path string, h http.Handler, log *slog.Logger) error {
-	ln, err := listen(path)
+	s, err := Listen(path)
 	if err != nil {
 		return err
 	}
+	return s.Serve(ctx, h, log)
+}
+
+// Socket is a daemon's socket. Clients that come before Serve wait for it.
+type Socket struct {
+	ln   net.Listener
+	path string
+	made os.FileInfo // the socket, to tell it from a successor's at the same path
+}
+
+// maxPath is how long the path of a unix socket may be (unix(7): 108 bytes with the final NUL).
+const maxPath = 107
+
+// Listen makes the socket under a temporary name and renames it over a dead daemon's, so that a
+// client finds the old one or the new one.
+func Listen(path string) (*Socket, error) {
+	tmp := fmt.Sprintf("%s.%d", path, os.Getpid())
+	if len(tmp) > maxPath {
+		return nil, problem.New(problem.Invalid, "socket.path", fmt.Sprintf("the socket path %s is %d bytes too long", path, len(tmp)-maxPath),
+			"choose a folder with a shorter path")
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, err
+	}
+	if err := os.RemoveAll(tmp); err != nil {
+		return nil, err
+	}
+	ln, err := net.Listen("unix", tmp)
+	if err != nil {
+		return nil, err
+	}
+	ln.(*net.UnixListener).SetUnlinkOnClose(false)
+	s := &Socket{ln: ownUserListener{ln}, path: path}
+	err = os.Chmod(tmp, 0o600)
+	if err == nil {
+		s.made, err = os.Lstat(tmp)
+	}
+	if err == nil {
+		err = os.Rename(tmp, path)
+	}
+	if err != nil {
+		return nil, errors.Join(err, ln.Close(), os.RemoveAll(tmp))
+	}
+	return s, nil
+}
+
+// Serve answers h until ctx ends, then waits for requests in flight and closes the socket.
+func (s *Socket) Serve(ctx context.Context, h http.Handler, log *slog.Logger) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	srv := &http.Server{
 		Handler:           http.MaxBytesHandler(h, maxBody),
 		ReadHeaderTimeout: headerTimeout,
@@ -45,37 +95,23 @@ func Serve(ctx context.Context, path string, h http.Handler, log *slog.Logger) e
 		<-ctx.Done()
 		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 		defer cancel()
-		ended <- errors.Join(srv.Shutdown(stop), os.RemoveAll(path))
+		ended <- errors.Join(srv.Shutdown(stop), s.remove())
 	}()
-	if err := srv.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("serve %s: %w", path, err)
+	err := srv.Serve(s.ln)
+	cancel()
+	if stopErr := <-ended; errors.Is(err, http.ErrServerClosed) {
+		return stopErr
 	}
-	return <-ended
+	return fmt.Errorf("serve %s: %w", s.path, err)
 }
 
-// listen makes the socket under a temporary name and renames it over a dead daemon's, so that a
-// client finds the old one or the new one.
-func listen(path string) (net.Listener, error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return nil, err
+// remove unlinks the socket unless a successor has put its own in place.
+func (s *Socket) remove() error {
+	there, err := os.Lstat(s.path)
+	if err != nil || !os.SameFile(there, s.made) {
+		return nil // it is gone already, or not ours
 	}
-	tmp := fmt.Sprintf("%s.%d", path, os.Getpid())
-	if err := os.RemoveAll(tmp); err != nil {
-		return nil, err
-	}
-	ln, err := net.Listen("unix", tmp)
-	if err != nil {
-		return nil, err
-	}
-	ln.(*net.UnixListener).SetUnlinkOnClose(false)
-	err = os.Chmod(tmp, 0o600)
-	if err == nil {
-		err = os.Rename(tmp, path)
-	}
-	if err != nil {
-		return nil, errors.Join(err, ln.Close(), os.RemoveAll(tmp))
-	}
-	return ownUserListener{ln}, nil
+	return os.Remove(s.path)
 }
 
 // ownUserListener refuses connections of other users than ours and root.
@@ -227,6 +263,12 @@ func (c *Client) Do(ctx context.Context, method, path string, in, out any) error
 	if err := json.NewDecoder(resp.Body).Decode(out); err != nil {
 		return fmt.Errorf("%s: %s %s: answer: %w", c.name, method, path, err)
 	}
+	return nil
+}
+
+// Close closes the connections that are not in use. The client can still be used.
+func (c *Client) Close() error {
+	c.http.CloseIdleConnections()
 	return nil
 }
 

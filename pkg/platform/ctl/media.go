@@ -3,6 +3,7 @@ package ctl
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/netip"
 	"time"
@@ -117,6 +118,7 @@ type StreamStats struct {
 	RoundTrip   time.Duration  `json:"round_trip,omitzero"` // box to party and back, from RTCP
 	MOS         float64        `json:"mos,omitzero"`        // 1 to 4.5 by the E-model, of what came in
 	Dropped     uint64         `json:"dropped"`             // not from the proven peer
+	Ignored     uint64         `json:"ignored,omitempty"`   // from it, but no media: STUN, keep-alives
 	FirstPacket time.Time      `json:"first_packet,omitzero"`
 	LastPacket  time.Time      `json:"last_packet,omitzero"`
 }
@@ -185,6 +187,9 @@ type Media struct {
 func NewMedia(socket string) Media {
 	return Media{NewClient("mediad", socket), NewPipe("mediad", socket, "/v1/pipe")}
 }
+
+// Close ends the connections to mediad; verbs that wait fail.
+func (m Media) Close() error { return errors.Join(m.pipe.Close(), m.Client.Close()) }
 
 // Offer opens or widens a session.
 func (m Media) Offer(ctx context.Context, in MediaOffer) (out MediaOffered, err error) {

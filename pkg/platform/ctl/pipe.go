@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"time"
 
 	"github.com/coraltele/sanchar/pkg/base/problem"
 )
@@ -27,6 +28,9 @@ const (
 	pipeBufferSize = 64 << 10
 	answerRight    = 0
 	answerProblem  = 1
+
+	connectTimeout = 5 * time.Second
+	maxPipeQueue   = 16 << 20 // bytes that wait for a daemon that hangs, until it is killed
 )
 
 // PipeHandler answers one request. It must not block: requests of a connection are handled in order.
@@ -50,24 +54,34 @@ func HandlePipe(mux *http.ServeMux, pattern string, handle PipeHandler) {
 	})
 }
 
-// servePipe answers frames until the connection ends; answers leave when no further frame waits.
+// servePipe answers frames until the connection ends; answers leave when no further whole frame waits.
 func servePipe(conn net.Conn, r *bufio.Reader, handle PipeHandler) {
 	r = bufio.NewReaderSize(r, pipeBufferSize)
 	var out, body []byte
 	for {
 		id, verb, b, err := readFrame(r, body)
 		if err != nil {
+			_, _ = conn.Write(out) // of the frames before; the peer may be gone
 			return
 		}
 		body = b
 		out = appendAnswer(out, id, handle, verb, body)
-		if r.Buffered() < pipeHead || len(out) > pipeBufferSize {
+		if !frameWaits(r) || len(out) > pipeBufferSize {
 			if _, err := conn.Write(out); err != nil {
 				return
 			}
 			out = out[:0]
 		}
 	}
+}
+
+// frameWaits reports whether the next readFrame needs not wait for the peer.
+func frameWaits(r *bufio.Reader) bool {
+	if r.Buffered() < pipeHead {
+		return false
+	}
+	head, _ := r.Peek(4) // it is buffered
+	return uint64(r.Buffered()) >= 4+uint64(binary.LittleEndian.Uint32(head))
 }
 
 func appendAnswer(out []byte, id uint64, handle PipeHandler, verb uint8, body []byte) []byte {
@@ -104,6 +118,9 @@ func appendJSONFrame(dst []byte, id uint64, verb uint8, v any) ([]byte, error) {
 	body, err := json.Marshal(v)
 	if err != nil {
 		return dst, err
+	}
+	if len(body) > maxPipeBody { // the peer would end the connection, and with it all other calls
+		return dst, fmt.Errorf("frame of %d bytes: not between 0 and %d", len(body), maxPipeBody)
 	}
 	dst = binary.LittleEndian.AppendUint32(dst, uint32(pipeHead-4+len(body)))
 	dst = binary.LittleEndian.AppendUint64(dst, id)
@@ -185,6 +202,9 @@ func (p *Pipe) post(ctx context.Context, verb uint8, in any, ch chan pipeAnswer)
 			return 0, err
 		}
 	}
+	if len(p.out) > maxPipeQueue {
+		return 0, errors.New("too many requests wait")
+	}
 	p.nextID++
 	id := p.nextID
 	out, err := appendJSONFrame(p.out, id, verb, in)
@@ -219,26 +239,41 @@ func (p *Pipe) write(conn net.Conn) {
 	}
 }
 
+// connectLocked waits for no daemon that accepts and then hangs: others wait for the lock.
 func (p *Pipe) connectLocked(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, "unix", p.socket)
 	if err != nil {
 		return err
 	}
-	if _, err := io.WriteString(conn, "POST "+p.path+" HTTP/1.1\r\nHost: unix\r\nConnection: Upgrade\r\nUpgrade: "+pipeProtocol+"\r\n\r\n"); err != nil {
-		return errors.Join(err, conn.Close())
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) }) // in the past: ends all waits
+	r, err := p.upgrade(conn)
+	if !stop() {
+		err = errors.Join(err, ctx.Err())
 	}
-	r := bufio.NewReaderSize(conn, pipeBufferSize)
-	resp, err := http.ReadResponse(r, nil)
 	if err != nil {
 		return errors.Join(err, conn.Close())
-	}
-	if resp.StatusCode != http.StatusSwitchingProtocols {
-		return errors.Join(fmt.Errorf("%s answered %s", p.name, resp.Status), conn.Close())
 	}
 	p.conn, p.idle, p.out = conn, true, nil
 	go p.read(conn, r)
 	return nil
+}
+
+func (p *Pipe) upgrade(conn net.Conn) (*bufio.Reader, error) {
+	if _, err := io.WriteString(conn, "POST "+p.path+" HTTP/1.1\r\nHost: unix\r\nConnection: Upgrade\r\nUpgrade: "+pipeProtocol+"\r\n\r\n"); err != nil {
+		return nil, err
+	}
+	r := bufio.NewReaderSize(conn, pipeBufferSize)
+	resp, err := http.ReadResponse(r, nil)
+	if err != nil {
+		return nil, err
+	}
+	if resp.StatusCode != http.StatusSwitchingProtocols {
+		return nil, fmt.Errorf("%s answered %s", p.name, resp.Status)
+	}
+	return r, nil
 }
 
 func (p *Pipe) read(conn net.Conn, r *bufio.Reader) {

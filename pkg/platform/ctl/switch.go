@@ -97,6 +97,7 @@ type UserPage struct {
 type ImportResult struct {
 	Added   int `json:"added"`
 	Changed int `json:"changed"`
+	Weak    int `json:"weak"` // passwords shorter than the page would take
 }
 
 // Registration is one binding.

@@ -57,7 +57,8 @@ func FD(c syscall.Conn) (fd int, err error) {
 // Notifier speaks to the supervisor. One that has none does nothing, so a daemon also runs alone.
 type Notifier struct {
 	conn     *net.UnixConn
-	watchdog time.Duration // the supervisor's patience; 0 means that it does not watch
+	raw      syscall.RawConn // of conn, whose WriteMsgUnix refuses a connected datagram socket
+	watchdog time.Duration   // the supervisor's patience; 0 means that it does not watch
 }
 
 // New connects to the supervisor that the environment names, if any.
@@ -70,11 +71,20 @@ func New() (*Notifier, error) {
 	if err != nil {
 		return nil, fmt.Errorf("notify: %w", err)
 	}
-	n := &Notifier{conn: conn}
-	if us, err := strconv.ParseInt(os.Getenv("WATCHDOG_USEC"), 10, 64); err == nil {
-		n.watchdog = time.Duration(us) * time.Microsecond
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("notify: %w", err), conn.Close())
 	}
-	return n, nil
+	return &Notifier{conn: conn, raw: raw, watchdog: watchdog()}, nil
+}
+
+// watchdog returns the supervisor's patience with this process (sd_watchdog_enabled(3)).
+func watchdog() time.Duration {
+	us, err := strconv.ParseInt(os.Getenv("WATCHDOG_USEC"), 10, 64)
+	if pid := os.Getenv("WATCHDOG_PID"); err != nil || us <= 1 || (pid != "" && pid != strconv.Itoa(os.Getpid())) {
+		return 0
+	}
+	return time.Duration(us) * time.Microsecond
 }
 
 func (n *Notifier) send(state string, fds ...int) error {
@@ -85,8 +95,12 @@ func (n *Notifier) send(state string, fds ...int) error {
 	if len(fds) > 0 {
 		oob = unix.UnixRights(fds...)
 	}
-	_, _, err := n.conn.WriteMsgUnix([]byte(state), oob, nil)
-	return err
+	var sendErr error
+	err := n.raw.Write(func(fd uintptr) bool {
+		sendErr = unix.Sendmsg(int(fd), []byte(state), oob, nil, unix.MSG_NOSIGNAL)
+		return !errors.Is(sendErr, unix.EAGAIN) // the supervisor's queue is full: wait
+	})
+	return errors.Join(err, sendErr)
 }
 
 // Ready says that the daemon answers.
@@ -95,17 +109,31 @@ func (n *Notifier) Ready() error { return n.send("READY=1") }
 // Stopping says that the daemon ends because it was asked to.
 func (n *Notifier) Stopping() error { return n.send("STOPPING=1") }
 
-// Status says in words what the daemon does.
-func (n *Notifier) Status(text string) error { return n.send("STATUS=" + text) }
+// Status says in words, on one line, what the daemon does.
+func (n *Notifier) Status(text string) error {
+	return n.send("STATUS=" + strings.ReplaceAll(text, "\n", " "))
+}
+
+// maxName is what systemd allows.
+const maxName = 255
+
+// checkName refuses a name that could not come back: Take would find it as another one.
+func checkName(name string) error {
+	if name == "" || len(name) > maxName || strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r >= 127 || r == ':' }) {
+		return fmt.Errorf("name %q is not 1 to %d printable ASCII characters without colon and space", name, maxName)
+	}
+	return nil
+}
 
 // maxRights is how many descriptors one message carries (SCM_MAX_FD is 253).
 const maxRights = 200
 
-// Store leaves descriptors with the supervisor under name, which holds no colon. They come back by
-// Take after a restart, in this order. The caller keeps its own.
+// Store leaves descriptors with the supervisor under name: 1 to 255 printable ASCII characters but
+// colons. They come back by Take after a restart, in this order. The caller keeps its own. All
+// names together, once for each descriptor, must stay below 120 KiB, so many want a short one.
 func (n *Notifier) Store(name string, fds ...int) error {
-	if strings.ContainsAny(name, ":\n") {
-		return fmt.Errorf("store descriptors: name %q holds a colon or a line feed", name)
+	if err := checkName(name); err != nil {
+		return fmt.Errorf("store descriptors: %w", err)
 	}
 	for len(fds) > 0 {
 		part := fds[:min(len(fds), maxRights)]
@@ -119,6 +147,9 @@ func (n *Notifier) Store(name string, fds ...int) error {
 
 // Forget makes the supervisor close the descriptors that it holds under name.
 func (n *Notifier) Forget(name string) error {
+	if err := checkName(name); err != nil {
+		return fmt.Errorf("forget descriptors: %w", err)
+	}
 	return n.send("FDSTOREREMOVE=1\nFDNAME=" + name)
 }
 
@@ -139,11 +170,17 @@ func (n *Notifier) KeepAlive(ctx context.Context, healthy func() bool) error {
 			if !healthy() {
 				continue
 			}
-			if err := n.send("WATCHDOG=1"); err != nil && !errors.Is(err, unix.ECONNREFUSED) {
+			if err := n.send("WATCHDOG=1"); err != nil && !away(err) {
 				return fmt.Errorf("notify: %w", err)
 			}
 		}
 	}
+}
+
+// away reports whether the supervisor has ended: the first message in vain is refused, and the
+// kernel takes the connection down with it.
+func away(err error) bool {
+	return errors.Is(err, unix.ECONNREFUSED) || errors.Is(err, unix.ENOTCONN)
 }
 
 // Close ends the connection.

@@ -1,0 +1,149 @@
+// Package pack writes values one after another into bytes and reads them back: for state that one
+// program writes for its own successor, where text would cost too much.
+package pack
+
+import (
+	"encoding/binary"
+	"errors"
+	"net/netip"
+	"time"
+)
+
+// ErrShort is the error of bytes that end too soon or hold what was not written by a Writer.
+var ErrShort = errors.New("packed value is cut short or damaged")
+
+// maxLen bounds a text or a list, so that a damaged length asks for no memory.
+const maxLen = 1 << 20
+
+// Writer appends values to B.
+type Writer struct{ B []byte }
+
+// Uint writes a number.
+func (w *Writer) Uint(v uint64) { w.B = binary.AppendUvarint(w.B, v) }
+
+// Int writes a number that may be negative.
+func (w *Writer) Int(v int) { w.B = binary.AppendVarint(w.B, int64(v)) }
+
+// Bool writes a truth.
+func (w *Writer) Bool(v bool) {
+	if v {
+		w.B = append(w.B, 1)
+	} else {
+		w.B = append(w.B, 0)
+	}
+}
+
+// String writes a text.
+func (w *Writer) String(v string) {
+	w.Uint(uint64(len(v)))
+	w.B = append(w.B, v...)
+}
+
+// Strings writes a list of texts.
+func (w *Writer) Strings(v []string) {
+	w.Uint(uint64(len(v)))
+	for _, s := range v {
+		w.String(s)
+	}
+}
+
+// Time writes a time to the microsecond; the zero time stays zero.
+func (w *Writer) Time(t time.Time) {
+	if t.IsZero() {
+		w.Int(0)
+	} else {
+		w.Int(int(t.UnixMicro()))
+	}
+}
+
+// Addr writes an address and port, valid or not.
+func (w *Writer) Addr(a netip.AddrPort) {
+	b, _ := a.MarshalBinary() // an AddrPort always encodes
+	w.String(string(b))
+}
+
+// Reader takes values off B. After a failure all values are zero, and Err says so.
+type Reader struct {
+	B   []byte
+	Err error
+}
+
+func (r *Reader) fail() {
+	r.B, r.Err = nil, ErrShort
+}
+
+// Uint reads a number.
+func (r *Reader) Uint() uint64 {
+	v, n := binary.Uvarint(r.B)
+	if n <= 0 {
+		r.fail()
+		return 0
+	}
+	r.B = r.B[n:]
+	return v
+}
+
+// Int reads a number that may be negative.
+func (r *Reader) Int() int {
+	v, n := binary.Varint(r.B)
+	if n <= 0 {
+		r.fail()
+		return 0
+	}
+	r.B = r.B[n:]
+	return int(v)
+}
+
+// Bool reads a truth.
+func (r *Reader) Bool() bool {
+	if len(r.B) == 0 {
+		r.fail()
+		return false
+	}
+	v := r.B[0] != 0
+	r.B = r.B[1:]
+	return v
+}
+
+// Len reads the length of a list or a text.
+func (r *Reader) Len() int {
+	n := r.Uint()
+	if n > maxLen || n > uint64(len(r.B)) {
+		r.fail()
+		return 0
+	}
+	return int(n)
+}
+
+// String reads a text.
+func (r *Reader) String() string {
+	n := r.Len()
+	v := string(r.B[:n])
+	r.B = r.B[n:]
+	return v
+}
+
+// Strings reads a list of texts.
+func (r *Reader) Strings() (v []string) {
+	for n := r.Len(); n > 0; n-- {
+		v = append(v, r.String())
+	}
+	return v
+}
+
+// Time reads a time.
+func (r *Reader) Time() time.Time {
+	v := r.Int()
+	if v == 0 {
+		return time.Time{}
+	}
+	return time.UnixMicro(int64(v)).UTC()
+}
+
+// Addr reads an address and port.
+func (r *Reader) Addr() (a netip.AddrPort) {
+	if err := a.UnmarshalBinary([]byte(r.String())); err != nil {
+		r.fail()
+	}
+	return a
+}

@@ -1,0 +1,77 @@
+package relay
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/coraltele/sanchar/pkg/platform/udpio"
+	"github.com/coraltele/sanchar/pkg/rtp/stats"
+)
+
+// State is all of a stream that the packets change. It holds no pointer and its size is fixed, so
+// that it can be kept over a restart by a copy of its memory. Times are of Now.
+type State struct {
+	RTP, RTCP Peer // filled in by Stream.State
+
+	In           stats.Receiver
+	BytesIn      uint64
+	Out          uint64 // packets sent to the party
+	Unsent       uint64 // that the kernel refused to send
+	Strangers    uint64 // packets that were not from the proven peer
+	Ignored      uint64 // packets of the peer that are not relayed: STUN, and what is no media
+	First, Last  int64  // time of the first and the last media packet from the party
+	ByFormat     [MaxFormats]uint64
+	Encrypted    bool // ZRTP was seen: what looks like RTCP cannot be read
+	LostOut      int64
+	LostOutOf    uint32 // SSRC that LostOutLast is of
+	LostOutLast  int32
+	JitterOutSum time.Duration
+	JitterOuts   uint64
+	RoundTrip    time.Duration
+}
+
+// Peer is what has been learnt of a peer.
+type Peer struct {
+	Said, Source, Addr udpio.Sockaddr
+	Proven             bool
+	SSRC               uint32
+	Last, Until        int64
+}
+
+// State returns a copy of the stream's state.
+func (s *Stream) State() State {
+	st := s.state
+	st.RTP, st.RTCP = s.rtp.peer.keep(), s.rtcp.peer.keep()
+	return st
+}
+
+func (p *peer) keep() Peer {
+	return Peer{Said: p.said, Source: p.source, Addr: p.addr, Proven: p.proven, SSRC: p.ssrc, Last: p.last, Until: p.until}
+}
+
+// Remote returns the proven address, if there is one.
+func (p *Peer) Remote() netip.AddrPort {
+	if !p.Proven {
+		return netip.AddrPort{}
+	}
+	return p.Addr.AddrPort()
+}
+
+// JitterOut returns the mean of the jitter that the party reported.
+func (st *State) JitterOut() time.Duration {
+	if st.JitterOuts == 0 {
+		return 0
+	}
+	return st.JitterOutSum / time.Duration(st.JitterOuts)
+}
+
+// MostUsed returns the index of the format of most packets, or -1.
+func (st *State) MostUsed() int {
+	most := -1
+	for i, n := range st.ByFormat {
+		if n > 0 && (most < 0 || n > st.ByFormat[most]) {
+			most = i
+		}
+	}
+	return most
+}

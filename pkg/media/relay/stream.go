@@ -1,0 +1,175 @@
+package relay
+
+import (
+	"net/netip"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/coraltele/sanchar/pkg/platform/udpio"
+)
+
+// Format is one payload type that a party takes.
+type Format struct {
+	PayloadType uint8
+	ClockRate   uint32
+	// Untimed: the timestamp does not tell when the packet was sent (RFC 4733 §2.2.1).
+	Untimed bool
+}
+
+// MaxFormats is how many formats of a stream are told apart; further ones are relayed all the same.
+const MaxFormats = 16
+
+// Terms are what a party said of a stream. They are not changed once set.
+type Terms struct {
+	RTP, RTCP netip.AddrPort // where it receives; invalid for nothing
+	Source    netip.Addr     // of its signalling
+	Mux       bool           // RTCP comes and goes on the RTP port (RFC 5761)
+	Secure    bool           // SRTP: only headers can be read
+	Opaque    bool           // not RTP at all, for instance fax over UDPTL
+	Formats   []Format       // none: any payload type
+}
+
+// Stream is our end towards one party for one m-line: a pair of sockets. All its methods but Loop
+// are called inside Do of its loop.
+type Stream struct {
+	loop      *Loop
+	rtp, rtcp end
+	terms     Terms
+	format    [128]uint8 // by payload type: index in terms.Formats and 1 added, or 0
+	route     Route
+	state     State
+	reports   reports
+}
+
+// Route is where what comes from a stream goes.
+type Route struct {
+	To    *Stream // nil: nowhere
+	Media bool    // RTP flows; RTCP does as long as there is To, so that a held call stays alive
+}
+
+// end is one socket of a stream.
+type end struct {
+	stream *Stream
+	peer   peer
+	fd     int
+	slot   int  // in the loop's table
+	rtcp   bool // the socket for RTCP
+}
+
+// Attach makes the loop listen on the sockets rtp and rtcp. A restored stream goes on as state says.
+func (l *Loop) Attach(rtp, rtcp int, state *State) (*Stream, error) {
+	s := &Stream{loop: l}
+	s.rtp, s.rtcp = end{stream: s, fd: rtp}, end{stream: s, fd: rtcp, rtcp: true}
+	if state != nil {
+		s.state = *state
+		s.rtp.restore(&state.RTP)
+		s.rtcp.restore(&state.RTCP)
+	}
+	if err := l.add(&s.rtp); err != nil {
+		return nil, err
+	}
+	if err := l.add(&s.rtcp); err != nil {
+		l.remove(&s.rtp)
+		return nil, err
+	}
+	return s, nil
+}
+
+// Detach ends the stream. Its sockets stay open.
+func (s *Stream) Detach() {
+	s.loop.remove(&s.rtp)
+	s.loop.remove(&s.rtcp)
+	s.route, s.terms = Route{}, Terms{}
+}
+
+// Loop returns the loop that owns the stream.
+func (s *Stream) Loop() *Loop { return s.loop }
+
+// SetTerms replaces what the party said. If its address changed it must be proven anew.
+func (s *Stream) SetTerms(t Terms) {
+	s.terms = t
+	s.format = [128]uint8{}
+	for i, f := range t.Formats[:min(len(t.Formats), MaxFormats)] {
+		s.format[f.PayloadType&0x7f] = uint8(i + 1)
+	}
+	rtcp := t.RTCP
+	if t.Mux {
+		rtcp = netip.AddrPort{}
+	}
+	s.rtp.say(t.RTP, t.Source)
+	s.rtcp.say(rtcp, t.Source)
+}
+
+// SetRoute replaces where the stream's packets go, whole.
+func (s *Stream) SetRoute(r Route) { s.route = r }
+
+// say tells the peer's address to the socket, and disconnects it if it must be proven anew.
+func (e *end) say(said netip.AddrPort, source netip.Addr) {
+	connected := e.peer.connected
+	if e.peer.say(said, source) && connected {
+		_ = udpio.Disconnect(e.fd) // the kernel has no reason to refuse it on an open UDP socket
+	}
+}
+
+// Tend is called once a second. It connects the socket to a peer that is settled, and opens it again
+// when the peer has gone quiet, so that its NAT may have given it another port.
+func (s *Stream) Tend(now int64) {
+	e := &s.rtp // RTCP is too rare to gain by it
+	switch settled := e.peer.settled(now); {
+	case settled && !e.peer.connected:
+		e.peer.connected = udpio.Connect(e.fd, &e.peer.addr) == nil // without a route it is tried again
+	case !settled && e.peer.connected:
+		e.peer.connected = udpio.Disconnect(e.fd) != nil
+	}
+}
+
+// restore takes a peer back that was proven before a restart. The kernel knows a connected one best.
+func (e *end) restore(p *Peer) {
+	e.peer = peer{said: p.Said, source: p.Source, addr: p.Addr, proven: p.Proven, ssrc: p.SSRC, last: p.Last, until: p.Until}
+	if addr, ok := udpio.Peer(e.fd); ok {
+		e.peer.addr, e.peer.proven, e.peer.connected = addr, true, true
+	}
+}
+
+// add puts a socket into the loop's table and its epoll set.
+func (l *Loop) add(e *end) error {
+	e.slot = len(l.ends)
+	if n := len(l.free); n > 0 {
+		e.slot, l.free = l.free[n-1], l.free[:n-1]
+		l.ends[e.slot] = e
+	} else {
+		l.ends = append(l.ends, e)
+	}
+	// Level-triggered: a socket that holds more than one packet comes up again.
+	event := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(e.slot)}
+	if err := unix.EpollCtl(l.epoll, unix.EPOLL_CTL_ADD, e.fd, &event); err != nil {
+		l.clear(e)
+		return err
+	}
+	return nil
+}
+
+func (l *Loop) remove(e *end) {
+	if e.slot < 0 {
+		return
+	}
+	_ = unix.EpollCtl(l.epoll, unix.EPOLL_CTL_DEL, e.fd, nil) // fails only if it is not in the set
+	l.clear(e)
+}
+
+func (l *Loop) clear(e *end) {
+	l.ends[e.slot] = nil
+	l.free = append(l.free, e.slot)
+	e.slot = -1
+}
+
+// IsRTP reports whether media of this kind is RTP (RFC 8866 §5.14, RFC 4103): of another kind, what
+// is inside a packet is not looked at.
+func IsRTP(kind string) bool {
+	switch strings.ToLower(kind) {
+	case "audio", "video", "text":
+		return true
+	}
+	return false
+}

@@ -1,0 +1,160 @@
+package registrar
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/coraltele/sanchar/pkg/pbx/edge"
+	"github.com/coraltele/sanchar/pkg/platform/ctl"
+	"github.com/coraltele/sanchar/pkg/sip/gruu"
+)
+
+// Binding is one device of a user and the way to it.
+type Binding struct {
+	ID        string    `json:"id"`
+	UserID    string    `json:"user_id"`
+	User      string    `json:"user"`    // name of the account
+	AoR       string    `json:"aor"`     // sip:user@domain
+	Contact   string    `json:"contact"` // URI
+	Instance  string    `json:"instance,omitempty"`
+	RegID     int       `json:"reg_id,omitempty"`
+	Q         int       `json:"q"` // thousandths
+	Path      []string  `json:"path,omitempty"`
+	CallID    string    `json:"call_id"`
+	CSeq      uint32    `json:"cseq"`
+	UserAgent string    `json:"user_agent,omitempty"`
+	Asked     int       `json:"asked"`   // seconds
+	Granted   int       `json:"granted"` // seconds
+	First     time.Time `json:"first"`
+	Refreshed time.Time `json:"refreshed"`
+	Expires   time.Time `json:"expires"`
+	Refreshes uint64    `json:"refreshes"`
+	GRUU      bool      `json:"gruu,omitempty"` // the device asked for one
+	RecordID  string    `json:"record_id"`
+
+	Transport edge.Transport `json:"transport"`
+	Local     netip.AddrPort `json:"local"`
+	Remote    netip.AddrPort `json:"remote"`
+
+	flow edge.Flow
+	heap int // place in the queue of expiries
+}
+
+// PublicGRUU returns the URI that reaches this device from anywhere, "" if it has no instance.
+func (b *Binding) PublicGRUU() string {
+	if b.Instance == "" {
+		return ""
+	}
+	return string(gruu.AppendPublic(nil, b.AoR, b.Instance))
+}
+
+func (b *Binding) features() (f []string) {
+	if b.GRUU {
+		f = append(f, "gruu")
+	}
+	if b.RegID > 0 {
+		f = append(f, "outbound")
+	}
+	if len(b.Path) > 0 {
+		f = append(f, "path")
+	}
+	return f
+}
+
+// Registration returns the binding as an admin sees it.
+func (b *Binding) Registration() ctl.Registration {
+	return ctl.Registration{
+		ID: b.ID, User: b.User, UserID: b.UserID, AoR: b.AoR, Contact: b.Contact, Instance: b.Instance, Source: b.Remote,
+		Transport: b.Transport.Param(), UserAgent: b.UserAgent, Q: float64(b.Q) / 1000, Registered: b.First, Refreshed: b.Refreshed,
+		Expires: b.Expires, Features: b.features(),
+	}
+}
+
+// appendContact appends the Contact line of a 200 (RFC 3261 §10.3 item 8, RFC 5627 §5.1).
+func (b *Binding) appendContact(dst []byte, now time.Time, wantsGRUU bool) []byte {
+	dst = append(append(dst, "Contact: <"...), b.Contact...)
+	dst = append(dst, ">;expires="...)
+	dst = strconv.AppendInt(dst, max(int64(b.Expires.Sub(now)/time.Second), 0), 10)
+	if b.Q != 1000 {
+		dst = append(dst, fmt.Sprintf(";q=0.%03d", b.Q)...)
+	}
+	if b.Instance != "" {
+		dst = append(append(append(dst, `;+sip.instance="<`...), b.Instance...), `>"`...)
+		if wantsGRUU {
+			dst = append(gruu.AppendPublic(append(dst, `;pub-gruu="`...), b.AoR, b.Instance), '"')
+		}
+	}
+	if b.RegID > 0 {
+		dst = strconv.AppendInt(append(dst, ";reg-id="...), int64(b.RegID), 10)
+	}
+	return append(dst, '\r', '\n')
+}
+
+// Frames of the journal: a whole binding, a refresh that changes only times, a removal.
+const (
+	frameSet     = 'S'
+	frameRefresh = 'R'
+	frameDrop    = 'D'
+)
+
+func (b *Binding) appendSet(dst []byte) []byte {
+	data, err := json.Marshal(b)
+	if err != nil {
+		return dst // a struct of texts and numbers always encodes
+	}
+	return append(append(dst, frameSet), data...)
+}
+
+func (b *Binding) appendRefresh(dst []byte) []byte {
+	dst = append(dst, frameRefresh)
+	dst = binary.LittleEndian.AppendUint64(dst, uint64(b.Refreshed.UnixMilli()))
+	dst = binary.LittleEndian.AppendUint64(dst, uint64(b.Expires.UnixMilli()))
+	dst = binary.LittleEndian.AppendUint64(dst, b.Refreshes)
+	dst = binary.LittleEndian.AppendUint32(dst, b.CSeq)
+	return append(dst, b.ID...)
+}
+
+func (b *Binding) appendDrop(dst []byte) []byte { return append(append(dst, frameDrop), b.ID...) }
+
+const refreshHead = 1 + 8 + 8 + 8 + 4
+
+var errFrame = errors.New("unknown frame")
+
+// replay applies a frame to the bindings read so far.
+func replay(byID map[string]*Binding, frame []byte) error {
+	switch {
+	case frame[0] == frameSet:
+		b := new(Binding)
+		if err := json.Unmarshal(frame[1:], b); err != nil {
+			return err
+		}
+		byID[b.ID] = b
+	case frame[0] == frameDrop:
+		delete(byID, string(frame[1:]))
+	case frame[0] == frameRefresh && len(frame) > refreshHead:
+		if b := byID[string(frame[refreshHead:])]; b != nil {
+			b.Refreshed = time.UnixMilli(int64(binary.LittleEndian.Uint64(frame[1:]))).UTC()
+			b.Expires = time.UnixMilli(int64(binary.LittleEndian.Uint64(frame[9:]))).UTC()
+			b.Refreshes = binary.LittleEndian.Uint64(frame[17:])
+			b.CSeq = binary.LittleEndian.Uint32(frame[25:])
+		}
+	default:
+		return errFrame
+	}
+	return nil
+}
+
+// sameDevice reports whether a contact names this binding's device: by instance and flow where
+// there is one (RFC 5626 §6), else by its URI (RFC 3261 §10.3 item 7).
+func (b *Binding) sameDevice(instance string, regID int, contact string) bool {
+	if instance != "" || b.Instance != "" {
+		return b.Instance == instance && b.RegID == regID
+	}
+	return strings.EqualFold(b.Contact, contact)
+}

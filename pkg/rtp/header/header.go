@@ -1,0 +1,99 @@
+// Package header tells apart what arrives on a media port and reads the RTP header in place.
+package header
+
+import "encoding/binary"
+
+// Kind is a protocol that shares a media port.
+type Kind uint8
+
+// The kinds.
+const (
+	Other Kind = iota
+	STUN       // RFC 8489
+	ZRTP       // RFC 6189
+	DTLS       // RFC 9147
+	TURN       // channel data, RFC 8656 §12.4
+	RTP
+	RTCP
+)
+
+// String returns the protocol's name.
+func (k Kind) String() string {
+	return [...]string{"other", "STUN", "ZRTP", "DTLS", "TURN", "RTP", "RTCP"}[k]
+}
+
+// zrtpMagic is the cookie at byte 4 of every ZRTP packet (RFC 6189 §5).
+const zrtpMagic = 0x5A525450
+
+// Classify tells what p is by its first bytes (RFC 7983 §7, and RFC 5761 §4 for RTP and RTCP). It
+// vouches for the first bytes only: see Packet.Valid and package rtcp.
+func Classify(p []byte) Kind {
+	if len(p) < 2 {
+		return Other
+	}
+	switch b := p[0]; {
+	case b < 4:
+		return STUN
+	case b < 16:
+		return Other
+	case b < 20:
+		if len(p) >= 8 && binary.BigEndian.Uint32(p[4:]) == zrtpMagic {
+			return ZRTP
+		}
+		return Other
+	case b < 64:
+		return DTLS
+	case b < 80:
+		return TURN
+	case b < 128 || b > 191:
+		return Other
+	}
+	// RFC 5761 §4: RTCP packet types are 192 to 223, where RTP would have a marker bit and the
+	// payload types 64 to 95, which are not to be used.
+	if p[1] >= 192 && p[1] <= 223 {
+		return RTCP
+	}
+	return RTP
+}
+
+// Size is the length of an RTP header without CSRCs and extension (RFC 3550 §5.1).
+const Size = 12
+
+// Packet is an RTP packet. Its methods may be used when Valid says so.
+type Packet []byte
+
+// Valid reports whether p is of version 2 and whole: header, CSRCs, extension and padding fit in it
+// (RFC 3550 §A.1). SRTP passes too: of it only the payload is encrypted, but its padding cannot be
+// judged, so padding is not looked at with secure.
+func (p Packet) Valid(secure bool) bool {
+	if len(p) < Size || p[0]>>6 != 2 {
+		return false
+	}
+	end := Size + 4*int(p[0]&0x0f)
+	if p[0]&0x10 != 0 {
+		if len(p) < end+4 {
+			return false
+		}
+		end += 4 + 4*int(binary.BigEndian.Uint16(p[end+2:]))
+	}
+	if p[0]&0x20 != 0 && !secure {
+		padding := int(p[len(p)-1])
+		return padding > 0 && len(p) >= end+padding
+	}
+	return len(p) >= end
+}
+
+// PayloadType tells the format.
+func (p Packet) PayloadType() uint8 { return p[1] & 0x7f }
+
+// Marker tells the start of a talk spurt or the end of a picture.
+func (p Packet) Marker() bool { return p[1]&0x80 != 0 }
+
+// Sequence is the sequence number.
+func (p Packet) Sequence() uint16 { return binary.BigEndian.Uint16(p[2:]) }
+
+// Timestamp is the sampling time in ticks of the format's clock.
+func (p Packet) Timestamp() uint32 { return binary.BigEndian.Uint32(p[4:]) }
+
+// SSRC names the source.
+func (p Packet) SSRC() uint32 { return binary.BigEndian.Uint32(p[8:]) }
