@@ -136,8 +136,8 @@ func (b *box) address() string {
 // certified waits until the page has a certificate of the box's CA.
 func (b *box) certified() {
 	b.t.Helper()
-	for range 2000 {
-		if b.d.cert.current.Load().Leaf.Issuer.CommonName == b.sw.CA().Subject.CommonName {
+	for range 20_000 {
+		if b.d.cert.Leaf().Issuer.CommonName == b.sw.CA().Subject.CommonName {
 			return
 		}
 		time.Sleep(time.Millisecond)
