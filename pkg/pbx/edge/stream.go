@@ -193,7 +193,7 @@ func (c *conn) messages(in **Inbound, buf []byte, framer *wire.Framer) (used int
 			_ = c.send([]byte("\r\n")) // RFC 5626 §3.5.1; a peer that is gone shows at the next read
 		} else if !f.Blank {
 			(*in).Flow = c.flow
-			if c.edge.gate(*in, buf[used:used+f.Size], time.Now()) {
+			if c.edge.handle(*in, buf[used:used+f.Size], time.Now()) {
 				*in = c.edge.inbounds.Get().(*Inbound)
 			}
 		}
