@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -125,6 +126,13 @@ func (noNet) Status(context.Context) (ctl.NetStatus, error) {
 	return ctl.NetStatus{}, errors.New("away")
 }
 func (noNet) Links(context.Context) ([]ctl.Link, error) { return nil, errors.New("away") }
+
+type oneLink struct{ noNet }
+
+func (oneLink) Status(context.Context) (ctl.NetStatus, error) { return ctl.NetStatus{}, nil }
+func (oneLink) Links(context.Context) ([]ctl.Link, error) {
+	return []ctl.Link{{Up: true, Addresses: []netip.Prefix{netip.MustParsePrefix("192.0.2.5/24")}}}, nil
+}
 
 type bench struct {
 	api     *API
@@ -253,6 +261,40 @@ func TestWhatHumaFindsBecomesAFaultThatHelps(t *testing.T) {
 		if got := fault(&c.in); got != c.want {
 			t.Errorf("%+v:\n got %+v\nwant %+v", c.in, got, c.want)
 		}
+	}
+}
+
+func TestWhereAPhoneReachesTheBox(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.api.cfg.Hub = events.New(events.Config{
+		Switch: b.sw, Media: nobody{}, Net: oneLink{}, Own: func() events.Own { return events.Own{} }, Log: slog.New(slog.DiscardHandler),
+	})
+	for _, c := range []struct{ bind, host, want string }{
+		{"", "pbx.example:8443", "pbx.example:8443"},
+		{"", "pbx.example", "pbx.example"},
+		{"", "localhost:8443", "192.0.2.5:8443"},
+		{"0.0.0.0", "127.0.0.1:8443", "192.0.2.5:8443"},
+		{"::", "[::1]", "192.0.2.5"},
+		{"2001:db8::1", "localhost", "[2001:db8::1]"},
+		{"127.0.0.1", "localhost:8443", "127.0.0.1:8443"},
+	} {
+		b.api.cfg.Bind = c.bind
+		if got := b.api.reachedAt(t.Context(), caller{host: c.host}); got != c.want {
+			t.Errorf("bound to %q, asked at %q: %q, want %q", c.bind, c.host, got, c.want)
+		}
+	}
+	open := []ctl.Listener{
+		{Transport: "udp", Address: netip.MustParseAddrPort("0.0.0.0:5060")},
+		{Transport: "udp", Address: netip.MustParseAddrPort("[::]:5060")},
+		{Transport: "tls", Address: netip.MustParseAddrPort("[2001:db8::1]:5061")},
+	}
+	var uris []string
+	for _, p := range proxies(open, []string{"pbx.example", "2001:db8::5"}) {
+		uris = append(uris, p.URI)
+	}
+	if got := strings.Join(uris, " "); got != "sip:[2001:db8::1]:5061;transport=tls sip:pbx.example:5060;transport=udp sip:[2001:db8::5]:5060;transport=udp" {
+		t.Errorf("%s", got)
 	}
 }
 

@@ -92,7 +92,7 @@ func New(cfg Config) (*Daemon, error) {
 	}
 	d.api = api.New(api.Config{
 		Auth: d.auth, Hub: d.hub, Provision: d.provision, Switch: sw, Links: d.links, Archive: d.archive,
-		PageBuilt: d.page.Built(), Version: cfg.Version, Log: d.log("api"),
+		PageBuilt: d.page.Built(), Bind: cfg.Bind, Version: cfg.Version, Log: d.log("api"),
 	})
 	return d, nil
 }
