@@ -127,7 +127,7 @@ func (noNet) Status(context.Context) (ctl.NetStatus, error) {
 }
 func (noNet) Links(context.Context) ([]ctl.Link, error) { return nil, errors.New("away") }
 
-type oneLink struct{ noNet }
+type oneLink struct{}
 
 func (oneLink) Status(context.Context) (ctl.NetStatus, error) { return ctl.NetStatus{}, nil }
 func (oneLink) Links(context.Context) ([]ctl.Link, error) {
