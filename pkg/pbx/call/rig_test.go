@@ -210,7 +210,6 @@ type phone struct {
 	from   string // From of requests in the dialog
 	target string
 	invite string // latest INVITE received
-	seen   int    // CSeq of the box's latest request
 	hello  string // head of the latest INVITE sent
 }
 
