@@ -12,7 +12,6 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
-	"github.com/coraltele/sanchar/pkg/platform/ctl"
 	"github.com/coraltele/sanchar/pkg/record"
 )
 
@@ -254,5 +253,3 @@ func fileResponse(contentType string) map[string]*huma.Response {
 		kind: {Schema: &huma.Schema{Type: huma.TypeString, Format: "binary"}},
 	}}}
 }
-
-var _ Switch = ctl.Switch{}

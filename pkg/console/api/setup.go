@@ -66,10 +66,13 @@ func (a *API) setupOperations() {
 	type domainInput struct{ Body DomainRequest }
 	op = with(http.MethodPut, get("set-domain", "/setup/domain", "Set the SIP domain, once, where no page does"))
 	register(a, op, func(ctx context.Context, who caller, in *domainInput) (*struct{}, error) {
-		return nil, a.act(ctx, who, "domain.set", in.Body.Domain, func(*record.Audit) error {
-			return a.cfg.Switch.SetDomain(ctx, ctl.Domain{Domain: in.Body.Domain})
-		})
+		return nil, a.act(ctx, who, "domain.set", in.Body.Domain, func(*record.Audit) error { return a.setDomain(ctx, in.Body.Domain) })
 	})
+}
+
+func (a *API) setDomain(ctx context.Context, domain string) error {
+	defer a.cfg.Hub.Expire()
+	return a.cfg.Switch.SetDomain(ctx, ctl.Domain{Domain: domain})
 }
 
 // setUp checks the code first: who does not have it learns nothing of the rest. The domain is set
@@ -91,7 +94,7 @@ func (a *API) setUp(ctx context.Context, who caller, in SetupRequest) (*sessionO
 	var s *auth.Session
 	err = a.act(ctx, who, "setup", in.Name, func(*record.Audit) error {
 		if st.Domain == "" {
-			if err := a.cfg.Switch.SetDomain(ctx, ctl.Domain{Domain: in.Domain}); err != nil {
+			if err := a.setDomain(ctx, in.Domain); err != nil {
 				return err
 			}
 		}
