@@ -164,6 +164,7 @@ func TestDevRunsTheBoxUntilItIsStopped(t *testing.T) {
 		}
 	}
 	r.signal(os.Interrupt)
+	r.signal(os.Interrupt) // as make and timeout pass on what the terminal sent to all
 	if rest, status := r.wait(); status != 0 || rest != "" {
 		t.Errorf("after the stop: status %d, output %q\n%s", status, rest, r.stderr.String())
 	}
