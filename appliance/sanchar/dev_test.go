@@ -164,7 +164,6 @@ func TestDevRunsTheBoxUntilItIsStopped(t *testing.T) {
 		}
 	}
 	r.signal(os.Interrupt)
-	r.signal(os.Interrupt) // as make and timeout pass on what the terminal sent to all
 	if rest, status := r.wait(); status != 0 || rest != "" {
 		t.Errorf("after the stop: status %d, output %q\n%s", status, rest, r.stderr.String())
 	}
@@ -177,6 +176,25 @@ func TestDevRunsTheBoxUntilItIsStopped(t *testing.T) {
 	// One after the other: each may still hand over to those that stop after it.
 	if order, err := os.ReadFile(filepath.Join(r.data, "stopped")); err != nil || string(order) != "switchd mediad admind netd " {
 		t.Errorf("stopped in the order %q, %v", order, err)
+	}
+}
+
+// Make and timeout pass on the Ctrl-C that the terminal sent to all.
+func TestASignalThatComesTwiceIsOne(t *testing.T) {
+	t.Parallel()
+	r := startDev(t, programs(t), []string{"PLAY_SLOW=mediad"}, freePorts(t)...)
+	r.untilReady()
+	r.signal(os.Interrupt)
+	for order := ""; order == ""; { // until switchd has stopped: now mediad takes its time
+		data, err := os.ReadFile(filepath.Join(r.data, "stopped"))
+		if err != nil && !os.IsNotExist(err) {
+			t.Fatal(err)
+		}
+		order = string(data)
+	}
+	r.signal(os.Interrupt)
+	if _, status := r.wait(); status != 0 {
+		t.Errorf("status %d\n%s", status, r.stderr.String())
 	}
 }
 

@@ -61,7 +61,7 @@ var errHelp = errors.New("help")
 
 // secondSignal is when a second Ctrl-C ends us at once. Before, it may be the first one, which the
 // terminal sent to us and to a program that started us and passes it on.
-const secondSignal = time.Second
+const secondSignal = 3 * time.Second
 
 func main() {
 	// SIGHUP says that the terminal was closed.
