@@ -179,6 +179,25 @@ func TestDevRunsTheBoxUntilItIsStopped(t *testing.T) {
 	}
 }
 
+// Make and timeout pass on the Ctrl-C that the terminal sent to all.
+func TestASignalThatComesTwiceIsOne(t *testing.T) {
+	t.Parallel()
+	r := startDev(t, programs(t), []string{"PLAY_SLOW=mediad"}, freePorts(t)...)
+	r.untilReady()
+	r.signal(os.Interrupt)
+	for order := ""; order == ""; { // until switchd has stopped: now mediad takes its time
+		data, err := os.ReadFile(filepath.Join(r.data, "stopped"))
+		if err != nil && !os.IsNotExist(err) {
+			t.Fatal(err)
+		}
+		order = string(data)
+	}
+	r.signal(os.Interrupt)
+	if _, status := r.wait(); status != 0 {
+		t.Errorf("status %d\n%s", status, r.stderr.String())
+	}
+}
+
 func TestDevStartsADaemonAgain(t *testing.T) {
 	t.Parallel()
 	r := startDev(t, programs(t), nil, freePorts(t)...)

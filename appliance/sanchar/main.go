@@ -11,6 +11,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/coraltele/sanchar/pkg/base/problem"
 )
@@ -58,9 +59,14 @@ func (e usageError) Error() string { return e.text }
 // errHelp says that help was asked for and given.
 var errHelp = errors.New("help")
 
+// secondSignal is when a second Ctrl-C ends us at once. Before, it may be the first one, which the
+// terminal sent to us and to a program that started us and passes it on.
+const secondSignal = 3 * time.Second
+
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP) // SIGHUP: the terminal was closed
-	context.AfterFunc(ctx, stop) // a second Ctrl-C ends us at once
+	// SIGHUP says that the terminal was closed.
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	context.AfterFunc(ctx, func() { time.AfterFunc(secondSignal, stop) })
 	os.Exit(run(ctx, &terminal{in: os.Stdin, out: os.Stdout, err: os.Stderr}, os.Args[1:]))
 }
 

@@ -85,6 +85,9 @@ func (p *player) play(args []string) error {
 	if err := sock.Serve(ctx, mux, slog.New(slog.DiscardHandler)); err != nil {
 		return err
 	}
+	if os.Getenv("PLAY_SLOW") == p.name {
+		time.Sleep(500 * time.Millisecond)
+	}
 	f, err := os.OpenFile(filepath.Join(p.flags["--data"], "..", "stopped"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
