@@ -96,8 +96,19 @@ func (d *Daemon) watchAlarms(ctx context.Context) error {
 		d.alarm(d.devices.Failing(), "bindings.unsafe", "registrations cannot be written to disk: after a restart phones would have to register again",
 			"free space, or replace the disk")
 		d.alarm(d.calls.Failing(), "calls.unsafe", "calls cannot be written to disk: a restart would end them", "free space, or replace the disk")
-		d.alarm(d.away.Load(), "media.away", "the media relay does not answer: no new calls", "it is restarted by itself; if it stays away, restart the box")
+		d.alarm(d.mediaAway(ctx), "media.away", "the media relay does not answer: no new calls", "it is restarted by itself; if it stays away, restart the box")
 	}
+}
+
+// mediaAway reports whether mediad answers nothing: its event stream is silent while nothing happens.
+func (d *Daemon) mediaAway(ctx context.Context) bool {
+	if !d.away.Load() {
+		return false
+	}
+	if _, err := d.media.Status(ctx); err == nil {
+		d.away.Store(false)
+	}
+	return d.away.Load()
 }
 
 func (d *Daemon) alarm(on bool, code, text, cure string) {
@@ -106,10 +117,10 @@ func (d *Daemon) alarm(on bool, code, text, cure string) {
 		return
 	}
 	if on {
-		d.log.Error("alarm", "code", code, "text", text)
+		d.log.Error("alarm", "alarm", code, "text", text)
 		d.hub.tell(ctl.SwitchEvent{Alarm: &alarm})
 	} else {
-		d.log.Info("alarm is over", "code", code)
+		d.log.Info("alarm is over", "alarm", code)
 		d.hub.tell(ctl.SwitchEvent{AlarmEnded: code})
 	}
 }
