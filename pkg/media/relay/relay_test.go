@@ -347,35 +347,41 @@ func TestDoAfterTheEnd(t *testing.T) {
 func TestPace(t *testing.T) {
 	t.Parallel()
 	var p pace
-	now := 100 * sec
-	second := func(packets int) {
-		for range 100 {
+	now, sent := 100*sec, 0
+	seconds := func(rate int) {
+		for range 400 {
 			now += 10 * ms
-			p.count(packets/100, now)
+			sent += rate
+			p.count(sent/100, now)
+			sent %= 100
 		}
-	}
-	if p.rest(now) >= 0 {
-		t.Error("an idle loop ticks")
 	}
 	for _, c := range []struct {
 		rate int
 		want time.Duration
 	}{
 		{300, 0},
-		{500, 0},
-		{700, longTick},
-		{500, longTick},
-		{300, 0},
+		{450, 0},
+		{550, longTick},
+		{400, longTick},
+		{250, 0},
 		{10000, longTick},
 		{30000, tickPackets * time.Second / 30000},
 		{100000, shortTick},
-		{0, 0},
+		{1, 0},
 	} {
-		if second(c.rate); p.tick != c.want {
+		if seconds(c.rate); p.tick != c.want {
 			t.Errorf("at %d packets a second the tick is %v, want %v", c.rate, p.tick, c.want)
 		}
 	}
-	second(5000)
+	for range 100 { // long after the last packet
+		now += 10 * ms
+		p.count(0, now)
+	}
+	if p.rate != 0 {
+		t.Errorf("without a packet the rate is %d", p.rate)
+	}
+	seconds(5000)
 	first := p.rest(now)
 	if rest := p.rest(now); first < 0 || rest != longTick {
 		t.Errorf("rests %v, then %v", first, rest)
