@@ -105,7 +105,7 @@ func (b *Box) run() {
 func (b *Box) stop() {
 	b.t.Helper()
 	if b.prog.Ended() {
-		b.t.Error("the box ended by itself")
+		b.t.Errorf("the box ended by itself: %v", b.prog.Wait(0))
 		return
 	}
 	if err := b.prog.Signal(syscall.SIGINT); err != nil {
