@@ -27,7 +27,7 @@ const durationSlack = 100 * time.Millisecond
 
 // account returns SIPp's fields of the n-th user of boxtest.Config.Count, and more.
 func account(n int, more string) string {
-	u := fmt.Sprint("u", n)
+	u := boxtest.User(n)
 	return fmt.Sprintf("%s;[authentication username=%s password=%s]%s", u, u, boxtest.Password(u), more)
 }
 
@@ -60,7 +60,7 @@ func TestUsersRegisterAndCallAtASteadyRate(t *testing.T) {
 	registered(t, b, loadUsers)
 
 	for i := range loadCalls {
-		calls = append(calls, account(i, fmt.Sprint(";u", loadCalls+i)))
+		calls = append(calls, account(i, ";"+boxtest.User(loadCalls+i)))
 	}
 	callee := load(t, callees, "callee", sipp.Config{Calls: loadCalls})
 	caller := load(t, callers, "caller", sipp.Config{Rows: calls, Calls: loadCalls, Rate: callRate})
@@ -115,7 +115,7 @@ func TestDoNotDisturb(t *testing.T) {
 	clean(t, load(t, callees, "register", sipp.Config{Rows: []string{account(0, "")}, Calls: 1}), 1)
 	disturbed := load(t, callees, "disturbed", sipp.Config{Calls: 1})
 	alice := s.phone("alice", "tcp")
-	alice.Over(alice.Call("sip:u0@" + boxtest.Domain))
+	alice.Over(alice.Call("sip:"+boxtest.User(0)+"@" + boxtest.Domain))
 	clean(t, disturbed, 1)
 	s.verdict(1, record.CallBusy, 600)
 }

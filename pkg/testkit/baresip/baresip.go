@@ -51,7 +51,7 @@ type Phone struct {
 	prog *netlab.Program
 	ctrl net.Conn
 
-	calls  int // that were up; each has a file of what was heard
+	calls int // that were up; each has a file of what was heard
 
 	mu     sync.Mutex // guards events and more
 	events []Event
