@@ -16,6 +16,7 @@ import (
 	"github.com/coraltele/sanchar/pkg/record"
 	"github.com/coraltele/sanchar/pkg/sip/checked"
 	"github.com/coraltele/sanchar/pkg/sip/digest"
+	"github.com/coraltele/sanchar/pkg/testkit/racing"
 )
 
 const domain = "pbx.test"
@@ -295,7 +296,7 @@ func TestGuardDoesTheSameWorkForAll(t *testing.T) {
 		m := phone.message(t, "sip:"+user+"@pbx.test", "sip:pbx.test")
 		allocs = append(allocs, testing.AllocsPerRun(100, func() { g.Check(m, here) }))
 	}
-	if allocs[0] != 0 || allocs[1] != 0 {
+	if !racing.On && (allocs[0] != 0 || allocs[1] != 0) {
 		t.Errorf("allocations: %v for a user, %v for nobody", allocs[0], allocs[1])
 	}
 }
