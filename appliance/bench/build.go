@@ -11,9 +11,6 @@ import (
 	"github.com/coraltele/sanchar/appliance/bench/peers"
 )
 
-// daemons are the programs of the box.
-func daemons() []string { return []string{peers.Netd, peers.Mediad, peers.Admind, peers.Switchd} }
-
 // programs returns a folder with the box's programs, built as a release is but for symbols, which
 // profiles need, and what removes it.
 func programs(ctx context.Context, given string) (dir string, clean func(), err error) {
@@ -27,7 +24,7 @@ func programs(ctx context.Context, given string) (dir string, clean func(), err 
 	root, err := goCommand(ctx, "", "env", "GOMOD")
 	if err == nil {
 		args := []string{"build", "-trimpath", "-o", dir + "/"}
-		for _, name := range daemons() {
+		for _, name := range append(peers.Daemons(), peers.Sanchar) {
 			args = append(args, "./appliance/"+name)
 		}
 		_, err = goCommand(ctx, filepath.Dir(strings.TrimSpace(root)), args...)

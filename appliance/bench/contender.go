@@ -20,7 +20,6 @@ const (
 // contender is one server with its phones.
 type contender struct {
 	server   *peers.Server
-	parts    []string // names
 	udp, tcp *sipload.Load
 	relayed  bool // media goes through it
 
@@ -28,8 +27,8 @@ type contender struct {
 }
 
 // newContender registers all phones with a server that runs.
-func newContender(ctx context.Context, s *peers.Server, o options, relayed bool, parts ...string) (c *contender, err error) {
-	c = &contender{server: s, parts: parts, relayed: relayed}
+func newContender(ctx context.Context, s *peers.Server, o options, relayed bool) (c *contender, err error) {
+	c = &contender{server: s, relayed: relayed}
 	cfg := sipload.Config{
 		Server: s.SIP, Phones: peers.Phones(), Domain: peers.Domain, Users: udpUsers, Outstanding: o.outstanding, Relayed: relayed,
 	}
@@ -119,7 +118,7 @@ func difference(a, b sipload.Counts) sipload.Counts {
 // cpu returns the CPU time of each part.
 func (c *contender) cpu() (map[string]time.Duration, error) {
 	sum := map[string]time.Duration{}
-	for _, name := range c.parts {
+	for _, name := range c.server.Parts() {
 		t, err := c.server.CPU(name)
 		if err != nil {
 			return nil, err

@@ -40,7 +40,7 @@ func rows() []row {
 		{"call, UDP, signalling alone", trial{op: sipload.Call}, false, sw, kam, 1.3},
 		{"call, TCP, signalling alone", trial{op: sipload.Call, tcp: true}, false, sw, kam, 1.3},
 		{"call, UDP, with relay", trial{op: sipload.Call}, true, media, engine, 1.3},
-		{"call, UDP, with relay, records and page", trial{op: sipload.Call}, true, daemons(), engine, 0},
+		{"call, UDP, with relay, records and page", trial{op: sipload.Call}, true, peers.Daemons(), engine, 0},
 		{fmt.Sprintf("REGISTER with challenge, UDP, %d a second", busyRegisters), trial{op: sipload.Register, rate: busyRegisters}, false, sw, kam, 0},
 		{fmt.Sprintf("refresh, UDP, %d a second", busyRegisters), trial{op: sipload.Refresh, rate: busyRegisters}, false, sw, kam, 0},
 		{fmt.Sprintf("call, UDP, signalling alone, %d a second", busyCalls), trial{op: sipload.Call, rate: busyCalls}, false, sw, kam, 0},
@@ -56,23 +56,19 @@ func (f *field) all() []*contender { return []*contender{f.box, f.kamailio, f.re
 // openField starts all servers and registers all phones.
 func openField(ctx context.Context, o options) (f *field, err error) {
 	f = &field{}
-	b, err := peers.StartBox(ctx, peers.BoxOptions{Bin: o.bin, Daemons: daemons(), Users: udpUsers + tcpUsers})
+	b, err := peers.StartBox(ctx, o.bin, udpUsers+tcpUsers)
 	if err != nil {
 		return nil, err
 	}
-	if f.box, err = newContender(ctx, b.Server, o, true, daemons()...); err != nil {
+	if f.box, err = newContender(ctx, b, o, true); err != nil {
 		return nil, errors.Join(err, b.Stop())
 	}
 	for _, relay := range []bool{false, true} {
-		parts := []string{peers.Kamailio}
-		if relay {
-			parts = append(parts, peers.RTPEngine)
-		}
 		s, _, err := peers.StartKamailio(ctx, udpUsers+tcpUsers, relay)
 		if err != nil {
 			return nil, errors.Join(err, f.close())
 		}
-		c, err := newContender(ctx, s, o, relay, parts...)
+		c, err := newContender(ctx, s, o, relay)
 		if err != nil {
 			return nil, errors.Join(err, s.Stop(), f.close())
 		}

@@ -5,7 +5,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -21,7 +20,7 @@ type options struct {
 	quick       bool
 	only        string
 	bin         string // folder of the programs; built when empty
-	results     string // file to keep the tables in
+	write       string // file to keep the tables in
 	profile     string // folder for profiles
 	repeats     int
 	window      time.Duration
@@ -43,7 +42,7 @@ func parseFlags() (o options) {
 	flag.BoolVar(&o.quick, "quick", false, "a short run, to see that all works: its figures mean little")
 	flag.StringVar(&o.only, "only", "", "sections to run, by comma: "+strings.Join(sectionNames(), ", ")+"; all when empty")
 	flag.StringVar(&o.bin, "bin", "", "folder of the box's programs; built from here when empty")
-	flag.StringVar(&o.results, "results", "", "file to keep the tables in, as appliance/bench/RESULTS.md")
+	flag.StringVar(&o.write, "write", "", "file to keep the tables in, as appliance/bench/RESULTS.md")
 	flag.StringVar(&o.profile, "pprof", "", "folder for profiles of the box by perf: nothing else is measured then")
 	flag.IntVar(&o.repeats, "repeats", 5, "measurements of each side in turn; the lowest counts")
 	flag.DurationVar(&o.window, "window", 4*time.Second, "length of one measurement")
@@ -112,8 +111,8 @@ func run(ctx context.Context, o options) error {
 			return err
 		}
 	}
-	if o.results == "" {
+	if o.write == "" {
 		return nil
 	}
-	return errors.Join(r.keep(o.results))
+	return r.keep(o.write)
 }

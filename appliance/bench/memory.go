@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -37,7 +38,7 @@ func measureMemory(ctx context.Context, o options) (tables []table, err error) {
 		bindings, calls = bindings/quickFactor, calls/quickFactor
 	}
 	users := max(bindings, 2*calls)
-	box, err := peers.StartBox(ctx, peers.BoxOptions{Bin: o.bin, Daemons: daemons(), Users: users, Env: []string{"GODEBUG=gctrace=1"}})
+	box, err := peers.StartBox(ctx, o.bin, users, "GODEBUG=gctrace=1")
 	if err != nil {
 		return nil, err
 	}
@@ -58,8 +59,8 @@ func measureMemory(ctx context.Context, o options) (tables []table, err error) {
 		head: []string{"program", "KB a binding", "live heap", "KB a call", "live heap", "MB in all"},
 	}
 	for _, c := range []holding{
-		{box.Server, []string{peers.Switchd, peers.Mediad, peers.Admind}},
-		{rival, []string{peers.Kamailio, peers.RTPEngine}},
+		{box, []string{peers.Switchd, peers.Mediad, peers.Admind}, true},
+		{rival, []string{peers.Kamailio, peers.RTPEngine}, false},
 	} {
 		lines, err := c.measure(ctx, bindings, calls)
 		if err != nil {
@@ -72,7 +73,7 @@ func measureMemory(ctx context.Context, o options) (tables []table, err error) {
 
 // measureIdle measures a box fresh from its start, before anything happened.
 func measureIdle(ctx context.Context, o options) (t table, err error) {
-	box, err := peers.StartBox(ctx, peers.BoxOptions{Bin: o.bin, Daemons: daemons(), Users: 0})
+	box, err := peers.StartBox(ctx, o.bin, 0)
 	if err != nil {
 		return t, err
 	}
@@ -88,8 +89,8 @@ func measureIdle(ctx context.Context, o options) (t table, err error) {
 		head:  []string{"program", "MB", "aim MB"},
 	}
 	sum := int64(0)
-	for _, name := range daemons() {
-		n, err := restingPSS(ctx, box.Server, name)
+	for _, name := range peers.Daemons() {
+		n, err := restingPSS(ctx, box, name)
 		if err != nil {
 			return t, err
 		}
@@ -134,6 +135,7 @@ func restingPSS(ctx context.Context, s *peers.Server, name string) (lowest int64
 type holding struct {
 	server *peers.Server
 	parts  []string
+	traced bool // its log has what Go's collector found
 }
 
 // weight is the memory of one part.
@@ -190,27 +192,31 @@ func (h holding) weigh(ctx context.Context) (map[string]weight, error) {
 		if err != nil {
 			return nil, err
 		}
-		all[name] = weight{pss: n, heap: liveHeap(h.server.Part(name).Output())}
+		all[name] = weight{pss: n}
 	}
-	return all, nil
+	if !h.traced {
+		return all, nil
+	}
+	log, err := h.server.Log()
+	for name, w := range all {
+		all[name] = weight{w.pss, liveHeap(log, name)}
+	}
+	return all, err
 }
 
-// liveHeap finds in what a Go program wrote with gctrace what its last collection left alive, in
-// bytes: "gc 7 @1.2s 0%: ..., 4->5->2 MB, ...". 0 if it wrote nothing of the kind.
-func liveHeap(said string) int64 {
-	for {
-		i := strings.LastIndex(said, "\ngc ")
-		if i < 0 {
-			return 0
+// liveHeap finds in a log with Go's gctrace what a daemon's last collection left alive, in bytes:
+// "switchd | gc 7 @1.2s 0%: ..., 4->5->2 MB, ...". 0 if there is none.
+func liveHeap(log, name string) (size int64) {
+	for line := range strings.Lines(log) {
+		who, said, _ := strings.Cut(line, "| ")
+		before, _, ok := strings.Cut(said, " MB, ")
+		if !ok || strings.TrimSpace(who) != name || !strings.HasPrefix(said, "gc ") {
+			continue
 		}
-		line, _, _ := strings.Cut(said[i+1:], "\n")
-		before, _, ok := strings.Cut(line, " MB, ")
-		if at := strings.LastIndex(before, "->"); ok && at >= 0 {
-			var mb int64
-			if _, err := fmt.Sscanf(before[at:], "->%d", &mb); err == nil {
-				return mb << 20
-			}
+		mb, err := strconv.ParseInt(before[strings.LastIndexByte(before, '>')+1:], 10, 64)
+		if err == nil {
+			size = mb << 20
 		}
-		said = said[:i]
 	}
+	return size
 }

@@ -27,12 +27,12 @@ func profile(ctx context.Context, o options) (err error) {
 	if err := os.MkdirAll(o.profile, 0o755); err != nil {
 		return err
 	}
-	b, err := peers.StartBox(ctx, peers.BoxOptions{Bin: o.bin, Daemons: daemons(), Users: udpUsers + tcpUsers})
+	b, err := peers.StartBox(ctx, o.bin, udpUsers+tcpUsers)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.Stop()) }()
-	c, err := newContender(ctx, b.Server, o, true, daemons()...)
+	c, err := newContender(ctx, b, o, true)
 	if err != nil {
 		return err
 	}
@@ -55,7 +55,7 @@ func profileOne(ctx context.Context, o options, c *contender, r row) error {
 	data := filepath.Join(o.profile, name+".perf")
 	var pids []string
 	for _, part := range r.ours {
-		pids = append(pids, strconv.Itoa(c.server.Part(part).PID()))
+		pids = append(pids, strconv.Itoa(c.server.PID(part)))
 	}
 	length := o.window + time.Second // the load begins meanwhile
 	record := exec.CommandContext(ctx, "perf", "record", "-q", "-e", "cpu-clock", "-F", strconv.Itoa(profileRate), "-g",

@@ -36,7 +36,7 @@ type report struct{ text bytes.Buffer }
 func newReport(o options) *report {
 	r := &report{}
 	fmt.Fprintf(&r.text, "# What the box costs, beside Kamailio and rtpengine\n\n")
-	fmt.Fprintf(&r.text, "Made by `go run ./appliance/bench -results %s`. Only ratios within one run carry over to another machine or day.\n\n", o.results)
+	fmt.Fprintf(&r.text, "Made by `go run ./appliance/bench -write %s`. Only ratios within one run carry over to another machine or day.\n\n", o.write)
 	fmt.Fprintf(&r.text, "- commit %s, %s\n- %s\n- peers: %s; %s\n", commit(), time.Now().UTC().Format(time.DateOnly), machine(),
 		firstLine("/usr/sbin/kamailio", "-v"), firstLine("/usr/bin/rtpengine", "--version"))
 	if o.quick {

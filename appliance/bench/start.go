@@ -18,14 +18,14 @@ const startRepeats = 10
 
 // measureStart measures the time from exec to the first answer to OPTIONS over UDP.
 func measureStart(ctx context.Context, o options) (tables []table, err error) {
-	box, err := peers.StartBox(ctx, peers.BoxOptions{Bin: o.bin, Daemons: []string{peers.Switchd}, Users: startUsers})
+	sw, err := peers.StartSwitch(ctx, o.bin, startUsers, true)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, box.Stop()) }()
+	defer func() { err = errors.Join(err, sw.Stop()) }()
 	var ours, theirs []time.Duration
 	for range startRepeats {
-		took, err := box.Restart(ctx)
+		took, err := sw.Restart(ctx)
 		if err != nil {
 			return nil, err
 		}

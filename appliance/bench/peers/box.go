@@ -7,10 +7,12 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/coraltele/sanchar/appliance/bench/proc"
 	"github.com/coraltele/sanchar/appliance/bench/sipload"
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
 )
@@ -21,123 +23,162 @@ const (
 	Mediad  = "mediad"
 	Admind  = "admind"
 	Netd    = "netd"
+	Sanchar = "sanchar" // runs the others on a machine that is no box
 )
 
-// BoxOptions say how the box is started.
-type BoxOptions struct {
-	Bin     string   // folder of the programs
-	Daemons []string // which; switchd is always there
-	Users   int      // accounts
-	Limits  bool     // per source
-	Env     []string // added to the environment
-}
+// Daemons are the parts that a box has.
+func Daemons() []string { return []string{Switchd, Mediad, Admind, Netd} }
 
-// Box is the box that runs.
-type Box struct {
-	*Server
-	opt BoxOptions
-}
-
-// StartBox starts the box and makes its accounts.
-func StartBox(ctx context.Context, opt BoxOptions) (*Box, error) {
-	b := &Box{Server: &Server{Name: "Sanchar"}, opt: opt}
-	err := b.prepare()
-	for _, name := range opt.Daemons {
-		if err == nil && name != Switchd {
-			err = b.startDaemon(name)
-		}
-	}
+// StartBox starts the whole box from the programs in bin, with accounts for so many users, and no
+// limits per source: all load comes from one. env is added to the environment.
+func StartBox(ctx context.Context, bin string, users int, env ...string) (*Server, error) {
+	s := newServer("Sanchar")
+	err := s.prepare()
 	if err == nil {
-		_, err = b.startSwitchd(ctx)
-	}
-	if err == nil {
-		err = b.importUsers(ctx)
-	}
-	if err == nil {
-		err = b.waitRelay(ctx)
+		err = s.startDev(ctx, bin, users, env)
 	}
 	if err != nil {
-		return nil, b.failed(err)
+		return nil, s.failed(err)
 	}
-	return b, nil
+	return s, nil
 }
 
-func (b *Box) prepare() (err error) {
-	if b.dir, err = os.MkdirTemp("", "sanchar-bench-"); err != nil {
-		return err
-	}
-	if err := os.Mkdir(filepath.Join(b.dir, "run"), 0o700); err != nil {
+func (s *Server) prepare() (err error) {
+	if s.dir, err = os.MkdirTemp("", "sanchar-bench-"); err != nil {
 		return err
 	}
 	port, err := freePort(boxAddress(), firstPort)
-	b.SIP = netip.AddrPortFrom(boxAddress(), port)
+	s.SIP = netip.AddrPortFrom(boxAddress(), port)
 	return err
 }
 
-// startDaemon starts one daemon with a data folder of its own.
-func (b *Box) startDaemon(name string, args ...string) error {
-	args = append([]string{"--run", filepath.Join(b.dir, "run"), "--data", filepath.Join(b.dir, name), "--log", "info"}, args...)
-	switch name {
-	case Mediad:
-		args = append(args, "--ports", mediaPorts)
-	case Admind:
-		args = append(args, "--bind", boxAddress().String(), "--https", strconv.Itoa(int(b.SIP.Port())+2))
+func (s *Server) startDev(ctx context.Context, bin string, users int, env []string) error {
+	file := filepath.Join(s.dir, "users.csv")
+	if err := os.WriteFile(file, []byte(accounts(users)), 0o600); err != nil {
+		return err
 	}
-	return b.start(b.opt.Env, filepath.Join(b.opt.Bin, name), args...)
+	port := int(s.SIP.Port())
+	args := []string{
+		"dev", "--data", filepath.Join(s.dir, "data"), "--bind", s.SIP.Addr().String(), "--sip", strconv.Itoa(port), "--sips", strconv.Itoa(port + 1),
+		"--https", strconv.Itoa(port + 2), "--ports", mediaPorts, "--domain", Domain, "--limits", "off",
+	}
+	if users > 0 {
+		args = append(args, "--users", file)
+	}
+	if err := s.start(env, filepath.Join(bin, Sanchar), args...); err != nil {
+		return err
+	}
+	if err := s.waitReady(ctx); err != nil {
+		return err
+	}
+	return s.findDaemons()
 }
 
-// startSwitchd returns how long switchd took from exec to its first answer.
-func (b *Box) startSwitchd(ctx context.Context) (time.Duration, error) {
-	limits := "off"
-	if b.opt.Limits {
-		limits = "on"
-	}
-	began := time.Now()
-	err := b.startDaemon(Switchd, "--bind", boxAddress().String(), "--sip", strconv.Itoa(int(b.SIP.Port())), "--sips", strconv.Itoa(int(b.SIP.Port())+1),
-		"--domain", Domain, "--limits", limits)
-	if err != nil {
-		return 0, err
-	}
-	at, err := b.answer(ctx)
-	return at.Sub(began), err
-}
-
-// Restart starts switchd again, with what it has on disk.
-func (b *Box) Restart(ctx context.Context) (took time.Duration, err error) {
-	last := len(b.parts) - 1
-	if err := b.parts[last].Stop(); err != nil {
-		return 0, err
-	}
-	b.parts = b.parts[:last]
-	return b.startSwitchd(ctx)
-}
-
-func (b *Box) socket(name string) string { return filepath.Join(b.dir, "run", name+".sock") }
-
-// importUsers makes the accounts, as an administrator would: from a file.
-func (b *Box) importUsers(ctx context.Context) error {
+// accounts is the file that an administrator would import.
+func accounts(users int) string {
 	var csv strings.Builder
 	csv.WriteString("user,password\n")
-	for i := range b.opt.Users {
+	for i := range users {
 		csv.WriteString(sipload.Name(i) + "," + sipload.Password + "\n")
 	}
-	sw := ctl.NewSwitch(b.socket("switch"))
-	defer sw.Close()
+	return csv.String()
+}
+
+// waitReady waits for the line that tells scripts that all is ready.
+func (s *Server) waitReady(ctx context.Context) error {
+	p := s.procs[0]
 	return poll(ctx, func() error {
-		_, err := sw.ImportUsers(ctx, strings.NewReader(csv.String()))
-		return err
+		select {
+		case <-p.Ended():
+			return proc.ErrEnded
+		default:
+		}
+		if !slices.Contains(strings.Split(p.Output(), "\n"), "ready") {
+			return errors.New("it does not say that it is ready")
+		}
+		return nil
 	})
 }
 
-// waitRelay waits until mediad answers, if the box has one.
-func (b *Box) waitRelay(ctx context.Context) error {
-	if b.Part(Mediad) == nil {
-		return nil
+// findDaemons finds the processes of the box's daemons.
+func (s *Server) findDaemons() error {
+	pids, err := proc.Tree(s.procs[0].PID())
+	if err != nil {
+		return err
 	}
-	m := ctl.NewMedia(b.socket("media"))
-	defer m.Close()
+	for _, pid := range pids {
+		name, err := proc.Command(pid)
+		if err != nil {
+			return err
+		}
+		s.parts[name] = pid
+	}
+	for _, name := range Daemons() {
+		if s.parts[name] == 0 {
+			return fmt.Errorf("%s does not run", name)
+		}
+	}
+	return nil
+}
+
+// Log returns what all daemons of a box have written, each line with the daemon's name in front.
+func (s *Server) Log() (string, error) {
+	text, err := os.ReadFile(filepath.Join(s.dir, "data", "log", "sanchar.log"))
+	return string(text), err
+}
+
+// Switch is a switchd that runs alone.
+type Switch struct {
+	*Server
+	bin    string
+	limits string
+}
+
+// StartSwitch starts a switchd and makes its accounts.
+func StartSwitch(ctx context.Context, bin string, users int, limits bool) (*Switch, error) {
+	w := &Switch{Server: newServer("switchd"), bin: bin, limits: "off"}
+	if limits {
+		w.limits = "on"
+	}
+	err := w.prepare()
+	if err == nil {
+		_, err = w.run(ctx)
+	}
+	if err == nil {
+		err = w.importUsers(ctx, users)
+	}
+	if err != nil {
+		return nil, w.failed(err)
+	}
+	return w, nil
+}
+
+// run returns how long switchd took from exec to its first answer.
+func (w *Switch) run(ctx context.Context) (time.Duration, error) {
+	began := time.Now()
+	err := w.start(nil, filepath.Join(w.bin, Switchd), "--run", w.dir, "--data", filepath.Join(w.dir, "switch"), "--bind", w.SIP.Addr().String(),
+		"--sip", strconv.Itoa(int(w.SIP.Port())), "--sips", strconv.Itoa(int(w.SIP.Port())+1), "--domain", Domain, "--limits", w.limits)
+	if err != nil {
+		return 0, err
+	}
+	at, err := w.answer(ctx)
+	return at.Sub(began), err
+}
+
+// Restart starts switchd again with what it has on disk, and returns as run does.
+func (w *Switch) Restart(ctx context.Context) (time.Duration, error) {
+	if err := w.procs[0].Stop(); err != nil {
+		return 0, err
+	}
+	w.procs = w.procs[:0]
+	return w.run(ctx)
+}
+
+func (w *Switch) importUsers(ctx context.Context, users int) error {
+	sw := ctl.NewSwitch(filepath.Join(w.dir, "switch.sock"))
+	defer sw.Close()
 	return poll(ctx, func() error {
-		_, err := m.Sessions(ctx)
+		_, err := sw.ImportUsers(ctx, strings.NewReader(accounts(users)))
 		return err
 	})
 }
@@ -148,8 +189,8 @@ func poll(ctx context.Context, do func() error) error {
 	defer cancel()
 	for {
 		err := do()
-		if err == nil {
-			return nil
+		if err == nil || errors.Is(err, proc.ErrEnded) {
+			return err
 		}
 		select {
 		case <-ctx.Done():

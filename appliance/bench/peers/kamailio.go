@@ -31,10 +31,13 @@ const (
 	kamailioPrivate = "16"   // MB, for each
 )
 
+// ripening is how long Kamailio needs to start its processes, and cannot be ended meanwhile.
+const ripening = time.Second
+
 // StartKamailio starts Kamailio with accounts for so many users, and rtpengine with it if the media
 // of calls is to be relayed. It returns how long Kamailio took from exec to its first answer.
 func StartKamailio(ctx context.Context, users int, relay bool) (s *Server, took time.Duration, err error) {
-	s = &Server{Name: "Kamailio"}
+	s = newServer("Kamailio")
 	if relay {
 		s.Name = "Kamailio with rtpengine"
 	}
@@ -73,6 +76,7 @@ func (s *Server) startKamailio(ctx context.Context, users int, relay bool) (took
 	if err != nil {
 		return 0, err
 	}
+	s.ripe = began.Add(ripening)
 	at, err := s.answer(ctx)
 	return at.Sub(began), err
 }
@@ -118,7 +122,7 @@ func (s *Server) startRTPEngine(ctx context.Context) (string, error) {
 	}
 	at := netip.AddrPortFrom(kamailioAddress(), port).String()
 	first, last, _ := strings.Cut(mediaPorts, "-")
-	err = s.start(nil, path, "--table=-1", "--foreground", "--log-stderr", "--log-level=3", "--delete-delay=0",
+	err = s.start(nil, path, "--config-file=none", "--table=-1", "--foreground", "--log-stderr", "--log-level=3", "--delete-delay=0",
 		"--interface="+kamailioAddress().String(), "--listen-ng="+at, "--port-min="+first, "--port-max="+last,
 		"--pidfile="+filepath.Join(s.dir, "rtpengine.pid"))
 	if err != nil {

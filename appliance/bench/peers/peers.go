@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"os"
@@ -24,69 +25,60 @@ type Server struct {
 	SIP  netip.AddrPort
 
 	dir   string
-	parts []*proc.Process
+	procs []*proc.Process
+	ripe  time.Time      // before it, the programs may hang when they are told to end
+	parts map[string]int // programs by name, and their process; a program's children count as it
 }
 
-// CPU returns the time that the parts of these names have used, children included; of all parts if
-// none is named.
-func (s *Server) CPU(names ...string) (sum time.Duration, err error) {
-	err = s.each(names, func(pids []int) error {
-		t, err := proc.CPU(pids)
-		sum += t
-		return err
-	})
-	return sum, err
-}
+func newServer(name string) *Server { return &Server{Name: name, parts: map[string]int{}} }
 
-// PSS returns the memory of the parts, as CPU does.
-func (s *Server) PSS(names ...string) (sum int64, err error) {
-	err = s.each(names, func(pids []int) error {
-		n, err := proc.PSS(pids)
-		sum += n
-		return err
-	})
-	return sum, err
-}
+// Parts returns the names of the programs.
+func (s *Server) Parts() []string { return slices.Sorted(maps.Keys(s.parts)) }
 
-func (s *Server) each(names []string, do func(pids []int) error) error {
-	for _, p := range s.parts {
-		if len(names) > 0 && !slices.Contains(names, p.Name) {
-			continue
-		}
-		pids, err := p.Tree()
-		if err == nil {
-			err = do(pids)
-		}
-		if err != nil {
-			return fmt.Errorf("%s: %w", p.Name, err)
-		}
+// PID returns the process of a part.
+func (s *Server) PID(part string) int { return s.parts[part] }
+
+// CPU returns the time that a part has used, children included.
+func (s *Server) CPU(part string) (time.Duration, error) {
+	pids, err := proc.Tree(s.parts[part])
+	if err != nil {
+		return 0, err
 	}
-	return nil
-}
-
-// Part returns a part by its name; nil if there is none.
-func (s *Server) Part(name string) *proc.Process {
-	for _, p := range s.parts {
-		if p.Name == name {
-			return p
-		}
+	t, err := proc.CPU(pids)
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", part, err)
 	}
-	return nil
+	return t, nil
 }
 
-// start starts one part.
+// PSS returns the memory of a part, children included.
+func (s *Server) PSS(part string) (int64, error) {
+	pids, err := proc.Tree(s.parts[part])
+	if err != nil {
+		return 0, err
+	}
+	n, err := proc.PSS(pids)
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", part, err)
+	}
+	return n, nil
+}
+
+// start starts a program.
 func (s *Server) start(env []string, name string, args ...string) error {
 	p, err := proc.Start(name, args, env)
 	if err == nil {
-		s.parts = append(s.parts, p)
+		s.procs = append(s.procs, p)
+		s.parts[p.Name] = p.PID()
 	}
 	return err
 }
 
-// Stop ends all parts, the latest first, and removes their files.
+// Stop ends all programs, the latest first, and removes their files.
 func (s *Server) Stop() error {
 	var errs []error
-	for _, p := range slices.Backward(s.parts) {
+	time.Sleep(time.Until(s.ripe))
+	for _, p := range slices.Backward(s.procs) {
 		errs = append(errs, p.Stop())
 	}
 	if s.dir != "" {
@@ -98,7 +90,7 @@ func (s *Server) Stop() error {
 // failed stops what was started and says why a start failed, with what the parts wrote.
 func (s *Server) failed(err error) error {
 	var said strings.Builder
-	for _, p := range s.parts {
+	for _, p := range s.procs {
 		if text := p.Output(); text != "" {
 			fmt.Fprintf(&said, "\n--- %s wrote:\n%s", p.Name, text)
 		}
@@ -155,7 +147,7 @@ func (s *Server) answer(ctx context.Context) (time.Time, error) {
 		return time.Time{}, err
 	}
 	defer c.Close()
-	ended := s.parts[len(s.parts)-1].Ended()
+	ended := s.procs[len(s.procs)-1].Ended()
 	buf := make([]byte, 8<<10)
 	for i := 0; ; i++ {
 		_, _ = fmt.Fprintf(c, "OPTIONS sip:%s SIP/2.0\r\nVia: SIP/2.0/UDP %s;rport;branch=z9hG4bKs%d\r\nMax-Forwards: 70\r\n"+

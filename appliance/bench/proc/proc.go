@@ -59,8 +59,8 @@ func (p *Process) Output() string { return p.said.String() }
 
 // Stop ends the program and its children, and waits.
 func (p *Process) Stop() error {
+	_ = unix.Kill(p.PID(), unix.SIGTERM) // it may have ended; it ends its children itself
 	group := -p.PID()
-	_ = unix.Kill(group, unix.SIGTERM) // it may have ended
 	select {
 	case <-p.done:
 	case <-time.After(stopTime):
@@ -72,8 +72,8 @@ func (p *Process) Stop() error {
 	return nil
 }
 
-// Tree returns the process and all that descend from it.
-func (p *Process) Tree() ([]int, error) {
+// Tree returns a process and all that descend from it.
+func Tree(root int) ([]int, error) {
 	stats, err := filepath.Glob("/proc/[0-9]*/stat")
 	if err != nil {
 		return nil, err
@@ -88,11 +88,17 @@ func (p *Process) Tree() ([]int, error) {
 		parent, _ := strconv.Atoi(fields[1])
 		children[parent] = append(children[parent], pid)
 	}
-	tree := []int{p.PID()}
+	tree := []int{root}
 	for i := 0; i < len(tree); i++ {
 		tree = append(tree, children[tree[i]]...)
 	}
 	return tree, nil
+}
+
+// Command returns the name of a process's program.
+func Command(pid int) (string, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
+	return strings.TrimSpace(string(text)), err
 }
 
 // statFields returns the fields of /proc/PID/stat from the third on: state, parent and so on.
@@ -109,26 +115,21 @@ func statFields(pid int) ([]string, error) {
 	return fields, nil
 }
 
-// ticksPerSecond is USER_HZ, which is 100 on all our machines.
-const ticksPerSecond = 100
-
-// CPU returns the user and system time of processes.
+// CPU returns the user and system time of processes, of threads that have ended too. It is what
+// /proc/PID/stat says, to the nanosecond and not to the tick.
 func CPU(pids []int) (sum time.Duration, err error) {
 	for _, pid := range pids {
-		fields, err := statFields(pid)
-		if err != nil {
+		var ts unix.Timespec
+		if err := unix.ClockGettime(int32(^pid<<3|cpuClockOfProcess), &ts); err != nil {
 			return 0, fmt.Errorf("CPU time of process %d: %w", pid, err)
 		}
-		for _, f := range fields[11:13] { // proc(5): utime, stime
-			ticks, err := strconv.ParseInt(f, 10, 64)
-			if err != nil {
-				return 0, fmt.Errorf("CPU time of process %d: %w", pid, err)
-			}
-			sum += time.Duration(ticks) * time.Second / ticksPerSecond
-		}
+		sum += time.Duration(ts.Nano())
 	}
 	return sum, nil
 }
+
+// cpuClockOfProcess makes a process id a clock, as clock_getcpuclockid(3) does.
+const cpuClockOfProcess = 2
 
 // PSS returns the memory of processes in bytes: their own pages, and their share of shared ones.
 func PSS(pids []int) (sum int64, err error) {

@@ -1,6 +1,7 @@
 package sipload
 
 import (
+	"bytes"
 	"strconv"
 )
 
@@ -59,8 +60,8 @@ func (l *Load) mediaPort(user int32) int { return firstMediaPort + 2*(int(user)%
 func (l *Load) appendSDP(b []byte, user int32) []byte {
 	const (
 		head = "v=0\r\no=load 1 1 IN IP4 "
-		more = "\r\ns=call\r\nc=IN IP4 "
-		port = "\r\nt=0 0\r\nm=audio "
+		more = "s=call\r\nc=IN IP4 "
+		port = "t=0 0\r\nm=audio "
 		tail = " RTP/AVP 9 8 0 101\r\na=rtpmap:9 G722/8000\r\na=rtpmap:8 PCMA/8000\r\na=rtpmap:0 PCMU/8000\r\n" +
 			"a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-16\r\na=ptime:20\r\na=sendrecv\r\n"
 	)
@@ -117,6 +118,12 @@ func (l *Load) inviteAgain(s *slot) {
 	l.sendRequest(s, l.appendInvite(l.buf[:0], s, true))
 }
 
+// direct reports whether the SDP at hand leads to a phone and not to the server.
+func (l *Load) direct() bool {
+	_, address, ok := bytes.Cut(l.m.body, []byte("c=IN IP4 "))
+	return !ok || bytes.HasPrefix(address, l.phones)
+}
+
 // answered takes the 200 and acknowledges it.
 func (l *Load) answered(s *slot) {
 	m := &l.m
@@ -124,7 +131,7 @@ func (l *Load) answered(s *slot) {
 		l.unexpected(s)
 		return
 	}
-	if l.cfg.Relayed && m.mediaPort() == l.mediaPort(s.peer) {
+	if l.cfg.Relayed && l.direct() {
 		l.fail("media of the answer does not go through the server: %q", m.text)
 		return
 	}

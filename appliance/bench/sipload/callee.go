@@ -67,7 +67,7 @@ func (l *Load) ring(s *slot) {
 		l.road.send(int(s.peer), s.calleeLast)
 		return
 	}
-	if l.cfg.Relayed && m.mediaPort() == l.mediaPort(s.user) {
+	if l.cfg.Relayed && l.direct() {
 		l.fail("media of the offer does not go through the server: %q", m.text)
 		return
 	}

@@ -68,7 +68,7 @@ type Work struct {
 // Load is a generator. One Run runs at a time. After an error it is of no further use.
 type Load struct {
 	cfg    Config
-	phones string // their address
+	phones []byte // their address, and the end of the line
 	road   road
 	users  []user
 	slots  []slot
@@ -95,7 +95,7 @@ type Load struct {
 
 // New returns a generator with its sockets open.
 func New(cfg Config) (*Load, error) {
-	l := &Load{cfg: cfg, phones: cfg.Phones.String(), users: make([]user, cfg.Users)}
+	l := &Load{cfg: cfg, phones: append(cfg.Phones.AppendTo(nil), "\r\n"...), users: make([]user, cfg.Users)}
 	open := openUDP
 	if cfg.TCP {
 		open = openTCP

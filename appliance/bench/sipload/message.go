@@ -217,17 +217,6 @@ func equalFold(b []byte, lower string) bool {
 	return true
 }
 
-// mediaPort returns the port of the first m-line; 0 if there is none.
-func (m *message) mediaPort() int {
-	_, after, _ := bytes.Cut(m.body, []byte("m=audio "))
-	digits, _, _ := bytes.Cut(after, []byte(" "))
-	n, err := strconv.Atoi(string(digits))
-	if err != nil {
-		return 0
-	}
-	return n
-}
-
 // take handles one message that came.
 func (l *Load) take(b []byte) (size int) {
 	m := &l.m
