@@ -12,7 +12,6 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
-	"github.com/coraltele/sanchar/pkg/platform/ctl"
 	"github.com/coraltele/sanchar/pkg/record"
 )
 
@@ -64,7 +63,7 @@ type registrationFilter struct {
 	AoR      string `query:"aor"`
 	Source   string `query:"source" doc:"IP address"`
 	Instance string `query:"instance" doc:"+sip.instance of the device"`
-	Result   string `query:"result" enum:"registered,unregistered,expired,removed"`
+	Result   string `query:"result" enum:"registered,unregistered,expired,removed,moved"`
 	CallID   string `query:"call_id"`
 }
 
@@ -254,5 +253,3 @@ func fileResponse(contentType string) map[string]*huma.Response {
 		kind: {Schema: &huma.Schema{Type: huma.TypeString, Format: "binary"}},
 	}}}
 }
-
-var _ Switch = ctl.Switch{}
