@@ -1,0 +1,3 @@
+export function serverHindi(text: string): string {
+  return text;
+}
