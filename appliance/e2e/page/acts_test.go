@@ -58,12 +58,18 @@ func (v *visitor) open(path string) {
 // press clicks or taps what bears a name.
 func (v *visitor) press(name string) {
 	v.t.Helper()
-	v.await(finder+".control("+quote(name)+") !== null", "a control "+name)
+	v.await(free(name), "a control "+name+" that nothing covers")
 	if v.look.phone {
 		v.do(chromedp.Tap(control(name)))
 		return
 	}
 	v.do(chromedp.Click(control(name)))
+}
+
+// free is whether a control is there and nothing lies over it, such as a message that will go.
+func free(name string) string {
+	return "((e) => { if (!e) return false; e.scrollIntoView({ block: 'center' }); const r = e.getBoundingClientRect();" +
+		"const top = document.elementFromPoint(r.x + r.width / 2, r.y + r.height / 2); return e === top || e.contains(top); })(" + finder + ".control(" + quote(name) + "))"
 }
 
 // fill types into a field, in the place of what it holds.

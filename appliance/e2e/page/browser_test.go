@@ -73,7 +73,7 @@ func visit(t *testing.T, b *box, l look) *visitor {
 		chromedp.ExecPath(path), chromedp.UserDataDir(profile), chromedp.Headless, chromedp.NoSandbox, chromedp.DisableGPU,
 		chromedp.NoFirstRun, chromedp.NoDefaultBrowserCheck, chromedp.WindowSize(int(l.width), int(l.height)),
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true),
-		chromedp.Flag("disable-sync", true), chromedp.Flag("disable-dev-shm-usage", true), chromedp.Flag("lang", map[string]string{"en": "en-IN", "hi": "hi-IN"}[l.lang]),
+		chromedp.Flag("disable-sync", true), chromedp.Flag("disable-dev-shm-usage", true), chromedp.Flag("lang", "en-IN"),
 		chromedp.Flag("ignore-certificate-errors-spki-list", fingerprint(t, b.address)),
 	)
 	var cancel context.CancelFunc

@@ -33,6 +33,9 @@ func (v *visitor) firstStart() {
 	v.t.Helper()
 	v.expect("status of 403", "status of 422", "status of 401")
 	v.open("/")
+	if v.look.lang == "hi" {
+		v.press("हिन्दी")
+	}
 	v.heading(v.text("setup.title"))
 	v.check("setup-code")
 	v.fill(v.text("setup.code"), "0000-0000-0000")

@@ -24,6 +24,12 @@ export function clock(ms: number): string {
   return h > 0 ? `${h}:${two(m)}:${two(s % 60)}` : `${m}:${two(s % 60)}`;
 }
 
+/** A place on a time axis: tenths of seconds matter only at its beginning. */
+export function axis(ms: number, loc: string): string {
+  if (ms === 0 || ms >= 10 * second) return clock(ms);
+  return new Intl.NumberFormat(loc, { style: 'unit', unit: 'second', unitDisplay: 'narrow', maximumFractionDigits: 1 }).format(ms / second);
+}
+
 /** Milliseconds to one figure where that matters: 0.4 ms, 12 ms. */
 export function millis(ms: number, loc: string): string {
   return `${new Intl.NumberFormat(loc, { maximumFractionDigits: ms < 10 ? 1 : 0 }).format(ms)} ms`;

@@ -12,21 +12,27 @@ class Toasts {
   private last = 0;
 
   good(text: string): void {
-    this.add('good', text);
+    this.add('good', text, shownFor);
   }
 
+  /** A failure of what the reader did stays until he has read it. */
   bad(text: string): void {
-    this.add('bad', text);
+    this.add('bad', text, Number.POSITIVE_INFINITY);
+  }
+
+  /** Bad news that stands elsewhere on the page, too. */
+  warn(text: string): void {
+    this.add('bad', text, 2 * shownFor);
   }
 
   dismiss(id: number): void {
     this.list = this.list.filter((t) => t.id !== id);
   }
 
-  private add(kind: Toast['kind'], text: string): void {
+  private add(kind: Toast['kind'], text: string, time: number): void {
     const id = ++this.last;
     this.list = [...this.list.slice(-3), { id, kind, text }];
-    if (kind === 'good') setTimeout(() => this.dismiss(id), shownFor); // bad news stays until it was read
+    if (Number.isFinite(time)) setTimeout(() => this.dismiss(id), time);
   }
 }
 

@@ -215,6 +215,8 @@ export const en = {
   'secret.here': 'Set up Linphone on this device',
   'secret.link': 'Link for the phone',
   'secret.all': 'All settings as text',
+  'secret.copy': 'Copy as text',
+  'secret.link.copy': 'Copy the link',
   'secret.print': 'Print',
   'secret.done': 'Done',
 

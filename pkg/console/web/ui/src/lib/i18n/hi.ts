@@ -217,6 +217,8 @@ export const hi: Record<Key, string> = {
   'secret.here': 'इसी डिवाइस पर Linphone सेट करें',
   'secret.link': 'फ़ोन के लिए लिंक',
   'secret.all': 'सारी सेटिंग पाठ के रूप में',
+  'secret.copy': 'पाठ के रूप में कॉपी करें',
+  'secret.link.copy': 'लिंक कॉपी करें',
   'secret.print': 'प्रिंट करें',
   'secret.done': 'हो गया',
 
