@@ -33,7 +33,7 @@ func call(status string) record.Envelope {
 }
 
 // serve runs an archive behind a socket until stop is called.
-func serve(t *testing.T, dir, socket string) (*records.Archive, func()) {
+func serve(t testing.TB, dir, socket string) (*records.Archive, func()) {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	a, err := records.New(records.Config{Dir: dir, Log: log})

@@ -66,18 +66,20 @@ func TestKilledAtAnyMomentRecordsAndIndexAgree(t *testing.T) {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		timer := time.AfterFunc(30*time.Millisecond+rand.N(100*time.Millisecond), func() { _ = cmd.Process.Kill() })
+		life := 5 + rand.IntN(80) // answers, then the blow falls at any moment
 		for lines := bufio.NewScanner(out); lines.Scan(); {
 			var id string
 			var n uint64
 			if k, err := fmt.Sscan(lines.Text(), &id, &n); k == 2 && err == nil && len(id) == 26 {
 				acked[id] = n
 			}
+			if life--; life == 0 {
+				time.AfterFunc(rand.N(5*time.Millisecond), func() { _ = cmd.Process.Kill() })
+			}
 		}
-		timer.Stop()
 		_ = cmd.Wait() // killed, as planned
 	}
-	if len(acked) < 50 {
+	if len(acked) < 20 {
 		t.Fatalf("only %d records were acknowledged: nothing was tested", len(acked))
 	}
 	a := start(t, Config{Dir: dir})

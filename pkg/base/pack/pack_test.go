@@ -28,8 +28,12 @@ func TestWhatIsWrittenComesBack(t *testing.T) {
 	write(&w)
 	r := &Reader{B: w.B}
 	want := []any{
-		uint64(1 << 60), -5, true, "text", []string{"a", "", "c"}, time.Time{}, time.UnixMicro(1_795_000_000_000_001).UTC(),
-		netip.MustParseAddrPort("[2001:db8::1]:5060"), netip.AddrPort{},
+		uint64(1 << 60), -5, true, "text",
+		[]string{"a", "", "c"},
+		time.Time{},
+		time.UnixMicro(1_795_000_000_000_001).UTC(),
+		netip.MustParseAddrPort("[2001:db8::1]:5060"),
+		netip.AddrPort{},
 	}
 	if got := read(r); !reflect.DeepEqual(got, want) || r.Err != nil || len(r.B) != 0 {
 		t.Errorf("%v %v, want %v", got, r.Err, want)

@@ -65,7 +65,8 @@ type Config struct {
 	Switch    Switch
 	Links     Links
 	Archive   Archive
-	PageBuilt bool // the program holds the page
+	PageBuilt bool   // the program holds the page
+	Bind      string // address of the page; "" is every address
 	Version   string
 	Log       *slog.Logger
 }

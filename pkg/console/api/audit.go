@@ -28,6 +28,7 @@ func (a *API) act(ctx context.Context, who caller, what, object string, do func(
 	entry.Detail = ""
 	err := do(&entry)
 	a.conclude(ctx, entry, err)
+	a.cfg.Hub.Expire() // the overview may tell what was done
 	return err
 }
 

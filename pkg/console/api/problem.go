@@ -85,6 +85,9 @@ func fault(d *huma.ErrorDetail) problem.Fault {
 	for _, part := range []string{"query.", "path.", "header.", "cookie."} {
 		path = strings.TrimPrefix(path, part)
 	}
+	if path == "" { // a parameter without a name
+		path = strings.Trim(d.Location, ".")
+	}
 	f := problem.Fault{Path: path, Value: shown(path, d.Value), Rule: strings.TrimPrefix(d.Message, "expected "), Cure: "give a value that keeps the rule"}
 	var name string
 	switch {

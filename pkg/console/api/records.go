@@ -145,8 +145,8 @@ func recordsOf[T, F any, PF interface {
 		out := &oneOutput{}
 		return out, decode(e, &out.Body)
 	})
-	exportOf[F, PF](a, kind, name, "csv", "text/csv; charset=utf-8", Archive.ExportCSV)
-	exportOf[F, PF](a, kind, name, "json", "application/jsonl", Archive.ExportJSON)
+	exportOf[F, PF](a, kind, name, format{"csv", "text/csv; charset=utf-8", Archive.ExportCSV})
+	exportOf[F, PF](a, kind, name, format{"json", "application/jsonl", Archive.ExportJSON})
 }
 
 func decode(e record.Envelope, v any) error {
@@ -170,13 +170,19 @@ func (a *API) auditRead(ctx context.Context, who caller, kind record.Kind, q rec
 	})
 }
 
+// format is a way to write records to a file.
+type format struct {
+	name, contentType string
+	write             func(Archive, context.Context, io.Writer, record.Query) error
+}
+
 func exportOf[F any, PF interface {
 	*F
 	asks
-}](a *API, kind record.Kind, name, format, contentType string, write func(Archive, context.Context, io.Writer, record.Query) error,
+}](a *API, kind record.Kind, name string, as format,
 ) {
-	op := get("export-"+strings.TrimSuffix(name, "s")+"-records-"+format, "/records/"+name+"/export."+format, "All of the records that a query finds, as "+strings.ToUpper(format))
-	op.Responses = fileResponse(contentType)
+	op := get("export-"+strings.TrimSuffix(name, "s")+"-records-"+as.name, "/records/"+name+"/export."+as.name, "All of the records that a query finds, as "+strings.ToUpper(as.name))
+	op.Responses = fileResponse(as.contentType)
 	register(a, op, func(ctx context.Context, who caller, in *F) (*huma.StreamResponse, error) {
 		q := PF(in).ask()
 		check := q
@@ -184,15 +190,15 @@ func exportOf[F any, PF interface {
 		if _, err := a.cfg.Archive.Find(ctx, check); err != nil { // a wrong query is told before a file is begun
 			return nil, err
 		}
-		err := a.act(ctx, who, name+".export", format, func(entry *record.Audit) error {
+		err := a.act(ctx, who, name+".export", as.name, func(entry *record.Audit) error {
 			entry.Detail = inWords(q)
 			return nil
 		})
 		if err != nil {
 			return nil, err
 		}
-		file := fmt.Sprintf("%s-%s.%s", name, time.Now().UTC().Format("20060102-150405"), format)
-		return a.download(file, contentType, func(w http.ResponseWriter) error { return write(a.cfg.Archive, ctx, w, q) }), nil
+		file := fmt.Sprintf("%s-%s.%s", name, time.Now().UTC().Format("20060102-150405"), as.name)
+		return a.download(file, as.contentType, func(w http.ResponseWriter) error { return as.write(a.cfg.Archive, ctx, w, q) }), nil
 	})
 }
 

@@ -86,7 +86,9 @@ func (a *API) secretOperations() {
 		err := a.act(ctx, who, "user.add", in.Body.Name, func(entry *record.Audit) (err error) {
 			secret := in.Body.NewSecret
 			u, err = a.cfg.Switch.AddUser(ctx, ctl.NewUser{UserSpec: in.Body.spec(), Secret: ctl.Secret{Password: secret.Password, HA1: secret.HA1}})
-			entry.Object = in.Body.Name + " (" + u.ID + ")"
+			if err == nil {
+				entry.Object = in.Body.Name + " (" + u.ID + ")"
+			}
 			return err
 		})
 		if err != nil {
@@ -175,7 +177,9 @@ func (a *API) reachedAt(ctx context.Context, who caller) string {
 	if err != nil {
 		host, port = strings.Trim(who.host, "[]"), ""
 	}
-	if local(host) {
+	if bound, ok := oneAddress(a.cfg.Bind); ok {
+		host = bound
+	} else if local(host) {
 		if others := a.cfg.Hub.Overview(ctx).Addresses; len(others) > 0 {
 			host = others[0]
 		}
@@ -184,6 +188,12 @@ func (a *API) reachedAt(ctx context.Context, who caller) string {
 		return bracketed(host)
 	}
 	return net.JoinHostPort(host, port)
+}
+
+// oneAddress reports whether a socket that is bound to text is reached at one address only.
+func oneAddress(text string) (host string, one bool) {
+	addr, err := netip.ParseAddr(text)
+	return text, err == nil && !addr.IsUnspecified()
 }
 
 func local(host string) bool {
@@ -206,12 +216,7 @@ func (a *API) settings(ctx context.Context, who caller, u ctl.User, password str
 	}
 	s := Settings{
 		AoR: "sip:" + u.Name + "@" + st.Domain, User: u.Name, AuthUser: u.Name, DisplayName: u.DisplayName,
-		Domain: st.Domain, Password: password, Proxies: []Proxy{},
-	}
-	for _, transport := range []string{"tls", "tcp", "udp"} {
-		for _, host := range a.hosts(ctx, who) {
-			s.Proxies = append(s.Proxies, proxiesOf(st.Listeners, transport, host)...)
-		}
+		Domain: st.Domain, Password: password, Proxies: proxies(st.Listeners, a.hosts(ctx, who)),
 	}
 	s.Text = s.lines()
 	return s, nil
@@ -232,12 +237,26 @@ func (a *API) hosts(ctx context.Context, who caller) []string {
 	return list
 }
 
-func proxiesOf(open []ctl.Listener, transport, host string) (list []Proxy) {
-	for _, l := range open {
-		port := l.Address.Port()
-		p := Proxy{Transport: transport, Host: host, Port: port, URI: fmt.Sprintf("sip:%s:%d;transport=%s", bracketed(host), port, transport)}
-		if l.Transport == transport && !slices.Contains(list, p) {
-			list = append(list, p)
+// proxies lists the open SIP ports, safest transport first; one that is bound to every address at
+// each host.
+func proxies(open []ctl.Listener, hosts []string) []Proxy {
+	list := []Proxy{}
+	for _, transport := range []string{"tls", "tcp", "udp"} {
+		for _, l := range open {
+			if l.Transport != transport {
+				continue
+			}
+			at := hosts
+			if bound, one := oneAddress(l.Address.Addr().String()); one {
+				at = []string{bound}
+			}
+			for _, host := range at {
+				p := Proxy{Transport: transport, Host: host, Port: l.Address.Port()}
+				p.URI = fmt.Sprintf("sip:%s:%d;transport=%s", bracketed(host), p.Port, transport)
+				if !slices.Contains(list, p) {
+					list = append(list, p)
+				}
+			}
 		}
 	}
 	return list

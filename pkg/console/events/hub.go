@@ -221,6 +221,14 @@ func (h *Hub) Recorded(batch []record.Envelope) {
 	}
 }
 
+// Expire makes the next overview a new one: an admin changed what it tells.
+func (h *Hub) Expire() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.stale = true
+	h.askLocked()
+}
+
 // Overview returns how the box is, asked at most two seconds ago.
 func (h *Hub) Overview(ctx context.Context) Overview {
 	h.polling.Lock()

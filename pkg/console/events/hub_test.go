@@ -186,13 +186,25 @@ func TestPresenceCountsDevicesOnce(t *testing.T) {
 	}
 }
 
+// until asks until the box is as expected.
+func (b *box) until(t *testing.T, is func(Overview) bool) Overview {
+	t.Helper()
+	for begin := time.Now(); time.Since(begin) < 20*time.Second; time.Sleep(50 * time.Millisecond) {
+		b.hub.Expire()
+		if o := b.hub.Overview(t.Context()); is(o) {
+			return o
+		}
+	}
+	t.Fatal("the box is not as expected")
+	return Overview{}
+}
+
 func TestOverviewTellsHowTheBoxIs(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
 	b.media.set(false, ctl.Alarm{Code: "media.ports"})
 	b.net.set(true)
-	await(t, b.client, Changed, func(o Overview) bool { return len(o.Alarms) == 2 }) // netd is missed after a while
-	o := b.hub.Overview(t.Context())
+	o := b.until(t, func(o Overview) bool { return len(o.Alarms) == 2 }) // netd is missed after a while
 	if o.Domain != "pbx.example" || o.Sessions != 2 || o.Streams != 4 || o.DiskFree != 7 || len(o.Listeners) != 3 {
 		t.Errorf("%+v", o)
 	}
@@ -208,7 +220,7 @@ func TestOverviewTellsHowTheBoxIs(t *testing.T) {
 		}
 	}
 	b.net.set(false)
-	o = await(t, b.client, Changed, func(o Overview) bool { return len(o.Alarms) == 1 })
+	o = b.until(t, func(o Overview) bool { return len(o.Alarms) == 1 })
 	if !slices.Equal(o.Addresses, []string{"192.0.2.5", "2001:db8::5"}) {
 		t.Errorf("addresses %v", o.Addresses)
 	}

@@ -2,6 +2,7 @@ package provision
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/xml"
 	"errors"
@@ -29,6 +30,7 @@ type fakeSwitch struct {
 	away     bool
 	disabled bool
 	name     string
+	bound    string // the only address of the TLS port
 }
 
 func (f *fakeSwitch) Status(context.Context) (ctl.SwitchStatus, error) {
@@ -37,9 +39,12 @@ func (f *fakeSwitch) Status(context.Context) (ctl.SwitchStatus, error) {
 	}
 	return ctl.SwitchStatus{Domain: "pbx.test", Listeners: []ctl.Listener{
 		{Transport: "udp", Address: netip.MustParseAddrPort("0.0.0.0:5060")},
-		{Transport: "tls", Address: netip.MustParseAddrPort("0.0.0.0:5061")},
+		{Transport: "tls", Address: netip.MustParseAddrPort(f.tls())},
 	}}, nil
 }
+
+// tls is the address of the TLS port.
+func (f *fakeSwitch) tls() string { return cmp.Or(f.bound, "0.0.0.0") + ":5061" }
 
 func (f *fakeSwitch) User(_ context.Context, id string) (ctl.User, error) {
 	if id != "u1" {
@@ -154,6 +159,10 @@ func TestTheTransportAskedForAndIPv6(t *testing.T) {
 	got := entries(t, w.Body.Bytes())
 	if got["proxy_0/reg_proxy"] != "<sip:[2001:db8::5]:5060;transport=udp>" || got["sip/media_encryption"] != "none" {
 		t.Errorf("%v", got)
+	}
+	p.sw.bound = "192.0.2.99"
+	if got := entries(t, p.fetch(http.MethodGet, p.issue(t, "u1", "")).Body.Bytes()); got["proxy_0/reg_proxy"] != "<sip:192.0.2.99:5061;transport=tls>" {
+		t.Errorf("a port on one address: %v", got)
 	}
 	if w := p.fetch(http.MethodGet, p.issue(t, "u1", "tcp")); w.Code != http.StatusServiceUnavailable {
 		t.Errorf("a transport that the box does not serve: %d", w.Code)

@@ -78,6 +78,9 @@ func (p *Provision) settings(ctx context.Context, token string, g grant, hostHea
 	if !ok {
 		return s, problem.New(problem.Unavailable, "provision.transport", "the box does not serve the transport of this address", "ask your administrator for another one")
 	}
+	if bound := l.Address.Addr(); !bound.IsUnspecified() {
+		host = bound.String()
+	}
 	s.Domain, s.Host, s.Transport, s.Port = st.Domain, host, l.Transport, l.Address.Port()
 	return s, nil
 }

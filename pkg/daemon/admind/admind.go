@@ -24,6 +24,7 @@ import (
 	"github.com/coraltele/sanchar/pkg/console/web"
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
 	"github.com/coraltele/sanchar/pkg/platform/notify"
+	"github.com/coraltele/sanchar/pkg/platform/pki"
 	"github.com/coraltele/sanchar/pkg/record"
 )
 
@@ -50,7 +51,7 @@ type Daemon struct {
 	provision *provision.Provision
 	api       *api.API
 	page      *web.Page
-	cert      *certificate
+	cert      *pki.Server
 	links     ctl.Net
 
 	mu   sync.Mutex // guards port
@@ -62,13 +63,13 @@ func New(cfg Config) (*Daemon, error) {
 	d := &Daemon{cfg: cfg, started: time.Now().UTC(), links: ctl.NewNet(cfg.socket("net"))}
 	sw := ctl.NewSwitch(cfg.socket("switch"))
 	d.hub = events.New(events.Config{
-		Switch: sw, Media: ctl.NewMedia(cfg.socket("media")), Net: d.links, Own: d.own, Log: slogx.Part(cfg.Log, "events"),
+		Switch: sw, Media: ctl.NewMedia(cfg.socket("media")), Net: d.links, Own: d.own, Log: d.log("events"),
 	})
 	var err error
 	if d.page, err = web.New(); err != nil {
 		return nil, err
 	}
-	if d.auth, err = auth.New(auth.Config{Dir: cfg.DataDir, Log: slogx.Part(cfg.Log, "auth")}); err != nil {
+	if d.auth, err = auth.New(auth.Config{Dir: cfg.DataDir, Log: d.log("auth")}); err != nil {
 		return nil, err
 	}
 	if cfg.TokenFile != "" {
@@ -76,25 +77,27 @@ func New(cfg Config) (*Daemon, error) {
 			return nil, fmt.Errorf("token file: %w", err)
 		}
 	}
-	if d.cert, err = newCertificate(cfg.DataDir, sw, d.links, slogx.Part(cfg.Log, "tls")); err != nil {
+	if d.cert, err = newCertificate(cfg.DataDir, sw, d.log("tls")); err != nil {
 		return nil, err
 	}
 	d.archive, err = records.New(records.Config{
-		Dir: filepath.Join(cfg.DataDir, "records"), Stored: d.hub.Recorded, Log: slogx.Part(cfg.Log, "records"),
+		Dir: filepath.Join(cfg.DataDir, "records"), Stored: d.hub.Recorded, Log: d.log("records"),
 	})
 	if err != nil {
 		return nil, err
 	}
-	d.provision, err = provision.New(provision.Config{Dir: cfg.DataDir, Switch: sw, Used: d.provisioned, Log: slogx.Part(cfg.Log, "provision")})
+	d.provision, err = provision.New(provision.Config{Dir: cfg.DataDir, Switch: sw, Used: d.provisioned, Log: d.log("provision")})
 	if err != nil {
 		return nil, err
 	}
 	d.api = api.New(api.Config{
 		Auth: d.auth, Hub: d.hub, Provision: d.provision, Switch: sw, Links: d.links, Archive: d.archive,
-		PageBuilt: d.page.Built(), Version: cfg.Version, Log: slogx.Part(cfg.Log, "api"),
+		PageBuilt: d.page.Built(), Bind: cfg.Bind, Version: cfg.Version, Log: d.log("api"),
 	})
 	return d, nil
 }
+
+func (d *Daemon) log(part string) *slog.Logger { return slogx.Part(d.cfg.Log, part) }
 
 func (c Config) socket(name string) string { return filepath.Join(c.RunDir, name+".sock") }
 
@@ -122,7 +125,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	back, stopBack := context.WithCancel(context.WithoutCancel(ctx))
 	archive := make(chan error, 1)
 	go func() { archive <- d.archive.Run(back) }()
-	err = together(ctx, d.auth.Run, d.hub.Run, d.cert.run, d.keepAlive,
+	err = together(ctx, d.auth.Run, d.hub.Run, d.cert.Run, d.followLinks, d.keepAlive,
 		func(ctx context.Context) error {
 			return ctl.Serve(ctx, d.cfg.socket("admin"), d.ownSocket(), d.cfg.Log)
 		},

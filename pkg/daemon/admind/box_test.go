@@ -133,11 +133,12 @@ func (b *box) address() string {
 	return fmt.Sprintf("127.0.0.1:%d", b.d.port)
 }
 
-// certified waits until the page has a certificate of the box's CA.
+// certified waits until the page has a certificate of the box's CA that names the box's address.
 func (b *box) certified() {
 	b.t.Helper()
-	for range 2000 {
-		if b.d.cert.current.Load().Leaf.Issuer.CommonName == b.sw.CA().Subject.CommonName {
+	for range 20_000 {
+		leaf := b.d.cert.Leaf()
+		if leaf.Issuer.CommonName == b.sw.CA().Subject.CommonName && leaf.VerifyHostname("192.0.2.5") == nil {
 			return
 		}
 		time.Sleep(time.Millisecond)

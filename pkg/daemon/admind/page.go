@@ -2,7 +2,6 @@ package admind
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -104,7 +103,7 @@ func (d *Daemon) leave(ln net.Listener) error {
 func (d *Daemon) servePage(ctx context.Context, ln net.Listener) error {
 	srv := &http.Server{
 		Handler:           d.pageHandler(),
-		TLSConfig:         &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: d.cert.get, CipherSuites: aeadSuites()},
+		TLSConfig:         d.cert.TLSConfig(), // the server adds its protocols
 		ReadHeaderTimeout: headerTimeout,
 		WriteTimeout:      writeTimeout,
 		IdleTimeout:       idleTimeout,
@@ -128,14 +127,6 @@ func (d *Daemon) servePage(ctx context.Context, ln net.Listener) error {
 		return fmt.Errorf("serve the page: %w", err)
 	}
 	return <-ended
-}
-
-// aeadSuites are those of TLS 1.2 with authenticated encryption; TLS 1.3 has no others.
-func aeadSuites() []uint16 {
-	return []uint16{
-		tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
-		tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
-	}
 }
 
 func (d *Daemon) pageHandler() http.Handler {

@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
-	"strings"
+	"strconv"
 	"sync"
 	"time"
 
@@ -26,6 +26,9 @@ const (
 	idleLimit = 10 * time.Minute
 )
 
+// MaxPairs is how many pairs the supervisor holds descriptors of, over all addresses.
+const MaxPairs = 8000
+
 // lowest is the first port that needs no privilege.
 const lowest = 1024
 
@@ -38,6 +41,7 @@ const attempts = 8
 type Pair struct {
 	RTP, RTCP int            // descriptors
 	Local     netip.AddrPort // of RTP
+	name      string         // that the supervisor holds them under
 	dscp      uint8          // that both are marked with
 	released  time.Time
 }
@@ -65,6 +69,8 @@ type Pool struct {
 
 	mu    sync.Mutex // guards what follows; held for system calls on sockets, which do not block
 	hosts map[netip.Addr]*host
+	names map[string]bool // of open pairs
+	named uint64          // last name given
 	used  int
 	open  int
 }
@@ -83,7 +89,7 @@ func New(cfg Config, keeper Keeper) (*Pool, error) {
 			Rule: "an even first port from 1024 on, and a higher last port", Cure: "use 20000-29999",
 		}})
 	}
-	return &Pool{cfg: cfg, keeper: keeper, hosts: map[netip.Addr]*host{}}, nil
+	return &Pool{cfg: cfg, keeper: keeper, hosts: map[netip.Addr]*host{}, names: map[string]bool{}}, nil
 }
 
 // first returns the first even port of the range.
@@ -128,6 +134,9 @@ func (p *Pool) rested(h *host, now time.Time) (*Pair, error) {
 
 // bindLocked opens a new pair on a random port of the range that is not open yet.
 func (p *Pool) bindLocked(h *host, local netip.Addr) (*Pair, error) {
+	if p.open >= MaxPairs {
+		return nil, problem.New(problem.Full, "media.ports.full", "too many media ports are open", "wait for calls to end")
+	}
 	total := pairsOf(p.cfg)
 	start := rand.IntN(total)
 	for i := range attempts + total {
@@ -163,11 +172,11 @@ func (p *Pool) bindAtLocked(h *host, at netip.AddrPort) (*Pair, error) {
 	if pair.RTCP, err = udpio.Open(pair.LocalRTCP(), opts); err != nil {
 		return nil, openProblem(at.Addr(), errors.Join(err, unix.Close(pair.RTP)))
 	}
-	if err := p.keeper.Store(name(at), pair.RTP, pair.RTCP); err != nil {
+	pair.name = p.nameLocked()
+	if err := p.keeper.Store(pair.name, pair.RTP, pair.RTCP); err != nil {
 		return nil, errors.Join(err, pair.close())
 	}
-	h.pairs[at.Port()] = pair
-	p.open++
+	p.openedLocked(h, pair)
 	return pair, nil
 }
 
@@ -183,13 +192,28 @@ func openProblem(local netip.Addr, err error) error {
 	return err
 }
 
-// name is what the supervisor holds a pair under. Colons are not allowed in it.
-func name(at netip.AddrPort) string {
-	return fmt.Sprintf("%s%s-%d", NamePrefix, strings.ReplaceAll(at.Addr().String(), ":", "_"), at.Port())
+func (p *Pool) openedLocked(h *host, pair *Pair) {
+	h.pairs[pair.Local.Port()] = pair
+	p.names[pair.name] = true
+	p.open++
 }
 
 // NamePrefix starts the names that pairs are left with the supervisor under.
-const NamePrefix = "rtp-"
+const NamePrefix = "rtp"
+
+// nameSpace bounds the numbers in names to three digits, so that those of 8,000 pairs fit what a
+// program can be told (notify.Notifier.Store). The address is not in the name: the socket tells it.
+const nameSpace = 36 * 36 * 36
+
+// nameLocked returns a name that no open pair has.
+func (p *Pool) nameLocked() string {
+	for {
+		p.named = (p.named + 1) % nameSpace
+		if name := NamePrefix + strconv.FormatUint(p.named, 36); !p.names[name] {
+			return name
+		}
+	}
+}
 
 // ready makes a resting pair hear and marks it.
 func (p *Pair) ready(dscp uint8) error {
@@ -237,8 +261,9 @@ func (p *Pool) restLocked(pair *Pair, now time.Time) error {
 // closeLocked closes a pair that is in no list of free ones.
 func (p *Pool) closeLocked(pair *Pair) error {
 	delete(p.hosts[pair.Local.Addr()].pairs, pair.Local.Port())
+	delete(p.names, pair.name)
 	p.open--
-	return errors.Join(p.keeper.Forget(name(pair.Local)), pair.close())
+	return errors.Join(p.keeper.Forget(pair.name), pair.close())
 }
 
 func (p *Pair) close() error { return errors.Join(unix.Close(p.RTP), unix.Close(p.RTCP)) }
@@ -268,6 +293,16 @@ func (p *Pool) Use() (used, open int) {
 	return 2 * p.used, 2 * p.open
 }
 
+// Fullest returns how much of its range the busiest address has in use, from 0 to 1.
+func (p *Pool) Fullest() (most float64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, h := range p.hosts {
+		most = max(most, float64(len(h.pairs)-len(h.free))/float64(pairsOf(p.cfg)))
+	}
+	return most
+}
+
 // Close closes all sockets of ours. The supervisor goes on holding its own.
 func (p *Pool) Close() error {
 	p.mu.Lock()
@@ -278,6 +313,6 @@ func (p *Pool) Close() error {
 			errs = append(errs, pair.close())
 		}
 	}
-	p.hosts, p.used, p.open = map[netip.Addr]*host{}, 0, 0
+	p.hosts, p.names, p.used, p.open = map[netip.Addr]*host{}, map[string]bool{}, 0, 0
 	return errors.Join(errs...)
 }

@@ -264,7 +264,7 @@ func TestRecovery(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	handed["rtp-127.0.0.27-21900"] = []int{odd} // a single one is no pair
+	handed["rtpzz"] = []int{odd} // a single one is no pair
 	if err := after.Adopt(handed); err == nil {
 		t.Error("a single socket was adopted")
 	}

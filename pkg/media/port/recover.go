@@ -41,9 +41,9 @@ func (p *Pool) adoptLocked(key string, fds []int) error {
 	if err != nil {
 		return err
 	}
-	pair := &Pair{RTP: fds[0], RTCP: fds[1], Local: rtp, dscp: unknownDSCP}
-	if name(rtp) != key || rtcp != pair.LocalRTCP() {
-		return fmt.Errorf("%s and %s: not the pair of that name", rtp, rtcp)
+	pair := &Pair{RTP: fds[0], RTCP: fds[1], Local: rtp, name: key, dscp: unknownDSCP}
+	if rtcp != pair.LocalRTCP() {
+		return fmt.Errorf("%s and %s: not a pair", rtp, rtcp)
 	}
 	h := p.hosts[rtp.Addr()]
 	if h == nil {
@@ -53,8 +53,7 @@ func (p *Pool) adoptLocked(key string, fds []int) error {
 	if h.pairs[rtp.Port()] != nil {
 		return fmt.Errorf("%s is open already", rtp)
 	}
-	h.pairs[rtp.Port()] = pair
-	p.open++
+	p.openedLocked(h, pair)
 	p.used++
 	return nil
 }

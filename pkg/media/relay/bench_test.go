@@ -78,11 +78,11 @@ func TestWaitAllocatesNothing(t *testing.T) {
 	var allocs float64
 	do(t, l, func(int64) {
 		allocs = testing.AllocsPerRun(20, func() {
-			l.pace.ticking = true
+			l.pace.tick = shortTick
 			l.pace.since = l.clock.now()
 			_, _ = l.wait() // fails when the loop is closed, which it is not
 		})
-		l.pace.ticking = false
+		l.pace.tick = 0
 	})
 	if allocs != 0 {
 		t.Errorf("%v allocations", allocs)

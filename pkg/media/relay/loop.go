@@ -28,13 +28,15 @@ const (
 )
 
 // How the loop waits. With few packets it wakes for each, which is quickest. From wakeRate on it looks
-// every tick instead: waking is then what costs most (at 100 calls half of everything), and a packet
-// waits half a tick in the mean.
+// once a tick instead: waking is then what costs most (at 100 calls half of everything), and a packet
+// waits half a tick in the mean. The tick is the time in which tickPackets come, within its bounds.
 const (
-	tick       = time.Millisecond
-	wakeRate   = 1500 // packets a second: 15 calls
-	sleepRate  = 1000
-	rateWindow = 100 * time.Millisecond
+	shortTick   = time.Millisecond
+	longTick    = 2 * time.Millisecond
+	tickPackets = 40
+	wakeRate    = 600 // packets a second: 6 calls
+	sleepRate   = 400
+	rateWindow  = 100 * time.Millisecond
 )
 
 // Totals count over all streams of a loop, from its start.

@@ -514,16 +514,26 @@ func TestPace(t *testing.T) {
 		t.Error("an idle loop ticks")
 	}
 	for _, c := range []struct {
-		rate    int
-		ticking bool
-	}{{900, false}, {1200, false}, {1600, true}, {1200, true}, {900, false}, {100000, true}, {0, false}} {
-		if second(c.rate); p.ticking != c.ticking {
-			t.Errorf("at %d packets a second ticking is %v", c.rate, p.ticking)
+		rate int
+		want time.Duration
+	}{
+		{300, 0},
+		{500, 0},
+		{700, longTick},
+		{500, longTick},
+		{300, 0},
+		{10000, longTick},
+		{30000, tickPackets * time.Second / 30000},
+		{100000, shortTick},
+		{0, 0},
+	} {
+		if second(c.rate); p.tick != c.want {
+			t.Errorf("at %d packets a second the tick is %v, want %v", c.rate, p.tick, c.want)
 		}
 	}
 	second(5000)
 	first := p.rest(now)
-	if rest := p.rest(now); first < 0 || rest != time.Duration(tick) {
+	if rest := p.rest(now); first < 0 || rest != longTick {
 		t.Errorf("rests %v, then %v", first, rest)
 	}
 }

@@ -63,6 +63,7 @@ func (l *Loop) Attach(rtp, rtcp int, state *State) (*Stream, error) {
 	s.rtp, s.rtcp = end{stream: s, fd: rtp}, end{stream: s, fd: rtcp, rtcp: true}
 	if state != nil {
 		s.state = *state
+		s.state.In.Break() // the state is of some time ago: what came since was not lost
 		s.rtp.restore(&state.RTP)
 		s.rtcp.restore(&state.RTCP)
 	}

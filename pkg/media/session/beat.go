@@ -44,6 +44,15 @@ func (t *Table) beat(part int) error {
 	return errors.Join(errs...)
 }
 
+// Keep puts the last state of all sessions where a restart finds it.
+func (t *Table) Keep() error {
+	var errs []error
+	for part := range beats {
+		errs = append(errs, t.beat(part))
+	}
+	return errors.Join(errs...)
+}
+
 // lookLocked looks at those of the sessions that the loop has.
 func (t *Table) lookLocked(l *relay.Loop, sessions map[*session]struct{}) error {
 	if t.load[l] == 0 {

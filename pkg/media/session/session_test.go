@@ -22,6 +22,7 @@ import (
 	"github.com/coraltele/sanchar/pkg/media/relay"
 	"github.com/coraltele/sanchar/pkg/media/session/snapshot"
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
+	"github.com/coraltele/sanchar/pkg/platform/udpio"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -572,7 +573,7 @@ func TestRecovery(t *testing.T) {
 		t.Fatalf("%d records, %v", len(records), err)
 	}
 	after := newRig(t, k, area)
-	name := fmt.Sprintf("rtp-127.0.39.6-%d", lost.pa[0].RTP.Port())
+	name := nameOf(t, handed, lost.pa[0].RTP)
 	for _, fd := range handed[name] { // the supervisor lost it, and another program has the port
 		_ = unix.Close(fd)
 	}
@@ -612,6 +613,18 @@ func TestRecovery(t *testing.T) {
 	if st, _, _ := after.Status(); st.Ports.Used != 0 || st.Streams != 0 {
 		t.Errorf("after it: %+v", st)
 	}
+}
+
+// nameOf finds the name that a pair was left under.
+func nameOf(t *testing.T, handed map[string][]int, rtp netip.AddrPort) string {
+	t.Helper()
+	for name, fds := range handed {
+		if local, err := udpio.Local(fds[0]); err == nil && local == rtp {
+			return name
+		}
+	}
+	t.Fatalf("%s is not held", rtp)
+	return ""
 }
 
 func TestRecordsThatCannotBeRead(t *testing.T) {

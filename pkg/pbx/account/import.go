@@ -26,20 +26,24 @@ type importRow struct {
 
 // Import adds or changes the users of a CSV file with a header row: user or number, password or
 // ha1, optionally name (to display), email, phone. A user that exists is changed in the columns
-// that the file has. With a fault anywhere nothing is changed, and all faults are told.
-func (d *Directory) Import(r io.Reader) (res ctl.ImportResult, err error) {
+// that the file has. With a fault anywhere nothing is changed, and all faults are told;
+// with check nothing is changed in any case.
+func (d *Directory) Import(r io.Reader, check bool) (res ctl.ImportResult, err error) {
 	rows, fs := readRows(io.LimitReader(r, maxImportBytes))
 	if err := problem.Fields("import", fs); err != nil {
 		return res, err
 	}
 	d.edit.Lock()
 	accounts, res, fs := d.plan(rows)
-	if err = problem.Fields("import", fs); err == nil {
+	if err = problem.Fields("import", fs); err == nil && !check {
 		err = d.commit(accounts, nil)
 	}
 	d.edit.Unlock()
 	if err != nil {
 		return ctl.ImportResult{}, err
+	}
+	if check {
+		return res, nil
 	}
 	for _, a := range accounts {
 		d.watch(a.ID)

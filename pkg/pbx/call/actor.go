@@ -47,12 +47,13 @@ type Call struct {
 	up       atomic.Bool                  // any goroutine: answered
 
 	state    state
-	a        *Leg         // who called
-	b        *Leg         // who answered
-	ringing  []*Leg       // branches that may answer
-	gone     []*Leg       // legs that ended, or wait for their end; for the record
-	made     int          // counts legs
-	given    []record.Leg // legs that went on in another call
+	a        *Leg             // who called
+	b        *Leg             // who answered
+	ringing  []*Leg           // branches that may answer
+	gone     []*Leg           // legs that ended, or wait for their end; for the record
+	made     int              // counts legs
+	handed   map[string]*Call // legs that went on in another call, by id: what still comes here for them is passed on
+	given    []record.Leg     // legs that went on in another call
 	fork     fork
 	reason   []byte // Reason line of whoever ended it
 	referred []byte // Referred-By line of a transfer
@@ -151,7 +152,7 @@ func (c *Call) handle(ev event) {
 	}
 	kept := false
 	if ev.in.Status != 0 {
-		c.response(ev.in)
+		kept = c.response(ev.in)
 	} else {
 		kept = c.request(ev.in)
 	}

@@ -518,3 +518,25 @@ func TestLoopsAndMergedRequests(t *testing.T) {
 		r.empty()
 	})
 }
+
+func TestMediaOfAnotherIPVersionThanSignalling(t *testing.T) {
+	run(t, func(r *rig) {
+		a, b := r.phone("alice", 1000, edge.TCP), r.phone("bob", 1000, edge.TCP)
+		six := strings.ReplaceAll(strings.ReplaceAll(sdpOf(a, 4000, ""), "IN IP4", "IN IP6"), "192.0.2.101", "2001:db8::7")
+		a.call("sip:bob@pbx.test", "", six)
+		a.expect("SIP/2.0 100")
+		inv := b.expect("INVITE")
+		if !strings.Contains(inv, "c=IN IP4 192.0.2.10\r\n") {
+			t.Errorf("%s", inv)
+		}
+		b.reply(inv, 200, "", sdpOf(b, 5000, ""))
+		b.expect("ACK")
+		ok := a.expect("SIP/2.0 200")
+		if !strings.Contains(ok, "c=IN IP6 2001:db8::10\r\n") {
+			t.Errorf("%s", ok)
+		}
+		a.ack(ok, "")
+		r.hangUp(a, b)
+		r.empty()
+	})
+}

@@ -81,11 +81,14 @@ func (c *Call) finishTx(tx *clientTx, in *edge.Inbound) {
 
 // response takes a response to one of our requests. Its branch has named the leg; the transaction
 // must match too (RFC 3261 §17.1.3).
-func (c *Call) response(in *edge.Inbound) {
+func (c *Call) response(in *edge.Inbound) (kept bool) {
 	id, _ := legOf(in.Via.Branch)
 	l := c.leg(id)
+	if to := c.handed[id]; l == nil && to != nil {
+		return to.post(event{in: in})
+	}
 	if l == nil || in.FromTag != l.id || in.CallID != l.callID {
-		return
+		return false
 	}
 	l.lastSign = time.Now()
 	tx := l.find(in)
@@ -100,6 +103,7 @@ func (c *Call) response(in *edge.Inbound) {
 	default:
 		c.finishTx(tx, in)
 	}
+	return false
 }
 
 func (l *Leg) find(in *edge.Inbound) *clientTx {

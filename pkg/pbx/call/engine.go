@@ -35,6 +35,7 @@ type Wire interface {
 	Send(f edge.Flow, b []byte) error
 	Alive(f edge.Flow) bool
 	SentBy(f edge.Flow) netip.AddrPort
+	LocalTowards(remote netip.Addr) netip.Addr
 	Reply(in *edge.Inbound, r *checked.Reply)
 	Release(in *edge.Inbound)
 	FlowTo(t edge.Transport, local netip.Addr, remote netip.AddrPort) (edge.Flow, error)

@@ -71,7 +71,7 @@ func (c *Call) pack(w *pack.Writer) {
 	w.Uint(uint64(c.state))
 	packRecord(w, &c.rec)
 	w.Bool(c.media.open)
-	w.Uint(uint64(c.media.streams))
+	w.Strings(c.media.kinds)
 	w.Uint(uint64(c.media.next))
 	w.Uint(uint64(len(c.media.ports)))
 	for id, ports := range c.media.ports {
@@ -187,7 +187,7 @@ func (e *Engine) restore(state []byte) error {
 	c.state = statusState(r.Uint())
 	unpackRecord(r, &c.rec)
 	c.rec.ID = c.id
-	c.media.open, c.media.streams, c.media.next = r.Bool(), int(r.Uint()), int(r.Uint())
+	c.media.open, c.media.kinds, c.media.next = r.Bool(), r.Strings(), int(r.Uint())
 	c.media.ports = map[string][]ctl.MediaPorts{}
 	for n := r.Len(); n > 0 && r.Err == nil; n-- {
 		id := r.String()

@@ -11,10 +11,10 @@ import (
 
 // media is what the call has at mediad: one session, a relay leg for each way in and out.
 type media struct {
-	open    bool
-	streams int // of the session; every leg maps its m-lines to them
-	ports   map[string][]ctl.MediaPorts
-	next    int // counts relay legs
+	open  bool
+	kinds []string // of the session's streams; every leg maps its m-lines to them
+	ports map[string][]ctl.MediaPorts
+	next  int // counts relay legs
 }
 
 // hear takes what a peer says in SDP. A refusal says why (RFC 3261 §13.2.1, RFC 3264 §6).
@@ -32,7 +32,10 @@ func direction(d sdp.Direction) ctl.Direction { return ctl.Direction(d.String())
 
 // terms are a leg's streams as mediad wants them, in the order of the session's streams.
 func (c *Call) terms(l *Leg) ctl.MediaLeg {
-	m := ctl.MediaLeg{ID: l.mediaID, Local: l.flow.Local.Addr(), Source: l.flow.Remote.Addr(), Streams: make([]ctl.MediaStream, c.media.streams)}
+	m := ctl.MediaLeg{ID: l.mediaID, Local: c.mediaLocal(l), Source: l.flow.Remote.Addr(), Streams: make([]ctl.MediaStream, len(c.media.kinds))}
+	for i, kind := range c.media.kinds {
+		m.Streams[i].Kind = kind
+	}
 	if l.theirs == nil {
 		return m
 	}
@@ -42,7 +45,6 @@ func (c *Call) terms(l *Leg) ctl.MediaLeg {
 		}
 		t := &l.theirs.Media[i]
 		s := &m.Streams[l.order[i]]
-		s.Kind = t.Kind
 		if !t.Live() || !t.Relayed() {
 			continue
 		}
@@ -53,6 +55,26 @@ func (c *Call) terms(l *Leg) ctl.MediaLeg {
 		}
 	}
 	return m
+}
+
+// mediaLocal is the address of ours that a leg's media comes to: that of its signalling, or one of
+// the other IP version where the peer has its media there.
+func (c *Call) mediaLocal(l *Leg) netip.Addr {
+	local := l.flow.Local.Addr()
+	if ports := c.media.ports[l.mediaID]; len(ports) > 0 {
+		return ports[0].RTP.Addr()
+	}
+	if l.theirs == nil {
+		return local
+	}
+	for i := range l.theirs.Media {
+		if a := l.theirs.Media[i].Addr; a.IsValid() && a.Is4() != local.Is4() {
+			if other := c.eng.deps.Wire.LocalTowards(a); other.IsValid() {
+				return other
+			}
+		}
+	}
+	return local
 }
 
 // newMediaID names a relay leg.
@@ -94,10 +116,12 @@ func (c *Call) openTowards(from, to *Leg) error {
 		}
 	}
 	if !c.media.open {
-		c.media.streams = len(from.theirs.Media)
-		c.media.ports = map[string][]ctl.MediaPorts{}
+		c.media.kinds, c.media.ports = nil, map[string][]ctl.MediaPorts{}
+		for i := range from.theirs.Media {
+			c.media.kinds = append(c.media.kinds, from.theirs.Media[i].Kind)
+		}
 		from.mediaID = c.newMediaID()
-		c.sameOrder(from, c.media.streams)
+		c.sameOrder(from, len(c.media.kinds))
 	}
 	id := c.newMediaID()
 	ctx, cancel := c.relayContext()

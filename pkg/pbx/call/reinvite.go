@@ -177,8 +177,8 @@ func (c *Call) offerRequest(to *Leg, method checked.Method, body, extra []byte) 
 // extend gives m-lines that are new a stream of the session each.
 func (c *Call) extend(l *Leg) {
 	for len(l.order) < len(l.theirs.Media) {
-		l.order = append(l.order, c.media.streams)
-		c.media.streams++
+		c.media.kinds = append(c.media.kinds, l.theirs.Media[len(l.order)].Kind)
+		l.order = append(l.order, len(c.media.kinds)-1)
 	}
 }
 

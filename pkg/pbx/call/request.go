@@ -22,8 +22,10 @@ func (c *Call) request(in *edge.Inbound) (kept bool) {
 		c.eng.deps.Wire.Reply(in, &checked.Reply{Code: 481, Reason: "Call/Transaction Does Not Exist"})
 		return false
 	case in.Method == checked.ACK:
-		l.lastSign = time.Now()
-		c.ackInvite(l, in)
+		if l.flow.Same(in.Flow) || in.Body == "" { // an answer counts from the dialog's own peer only
+			l.lastSign = time.Now()
+			c.ackInvite(l, in)
+		}
 		return false
 	case !c.fromPeer(l, in):
 		return false
@@ -61,9 +63,9 @@ func (c *Call) leg(id string) *Leg {
 	return nil
 }
 
-// passOn hands a request to the call that has taken the leg over since the request came.
+// passOn hands a request to the call that has the leg now.
 func (c *Call) passOn(in *edge.Inbound) (kept bool) {
-	if owner := c.eng.legs.get(in.ToTag); owner != nil && owner != c && owner.post(event{in: in}) {
+	if to := c.handed[in.ToTag]; to != nil && to.post(event{in: in}) {
 		return true
 	}
 	if in.Method != checked.ACK {

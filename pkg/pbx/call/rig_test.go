@@ -133,6 +133,13 @@ func (r *rig) Alive(f edge.Flow) bool {
 
 func (r *rig) SentBy(f edge.Flow) netip.AddrPort { return f.Local }
 
+func (r *rig) LocalTowards(a netip.Addr) netip.Addr {
+	if a.Is6() {
+		return netip.MustParseAddr("2001:db8::10")
+	}
+	return box.Addr()
+}
+
 func (r *rig) Reply(in *edge.Inbound, reply *checked.Reply) {
 	reply.From = in.Flow.Remote
 	if reply.ToTag == "" {
@@ -203,7 +210,6 @@ type phone struct {
 	from   string // From of requests in the dialog
 	target string
 	invite string // latest INVITE received
-	seen   int    // CSeq of the box's latest request
 	hello  string // head of the latest INVITE sent
 }
 

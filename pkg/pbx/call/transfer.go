@@ -249,7 +249,10 @@ func (c *Call) surrender(tag, callID, userID string, to *Call) (given *Leg, targ
 	}
 	c.given = append(c.given, given.record())
 	given.timer.due.stop()
-	c.eng.legs.move(given.id, to)
+	if c.handed == nil {
+		c.handed = map[string]*Call{}
+	}
+	c.handed[given.id] = to // until to has taken it, and the table says so
 	c.end(ending{by: record.ByCaller, cause: "transferred"})
 	return given, nil
 }
@@ -258,10 +261,7 @@ func (c *Call) surrender(tag, callID, userID string, to *Call) (given *Leg, targ
 func (c *Call) takeOver(l *Leg, target *aor.URI) {
 	switch {
 	case c.state != stateUp || c.transfer == nil:
-		if l != nil { // it was given to a call that ended meanwhile
-			c.gone = append(c.gone, l)
-			c.bye(l, nil)
-		}
+		c.turnAway(l)
 	case l == nil && target == nil:
 		c.transferFailed(failure{code: 481, reason: "Call/Transaction Does Not Exist"})
 	case l == nil:
@@ -273,8 +273,18 @@ func (c *Call) takeOver(l *Leg, target *aor.URI) {
 	}
 }
 
+// turnAway hangs up a leg that was given to a call that ended meanwhile.
+func (c *Call) turnAway(l *Leg) {
+	if l != nil {
+		c.adoptLeg(l)
+		c.gone = append(c.gone, l)
+		c.bye(l, nil)
+	}
+}
+
 // adoptLeg makes a leg of another call one of this: its media starts anew here.
 func (c *Call) adoptLeg(l *Leg) {
+	c.eng.legs.move(l.id, c)
 	c.made++
 	l.role, l.n = record.RoleTarget, c.made
 	l.mediaID, l.order, l.streamStats = "", nil, nil
@@ -331,10 +341,7 @@ func (c *Call) replace(in *edge.Inbound) {
 // replaced goes on with the party that is to be talked to.
 func (c *Call) replaced(l *Leg) {
 	if l == nil || c.state != stateNew {
-		if l != nil {
-			c.gone = append(c.gone, l)
-			c.bye(l, nil)
-		}
+		c.turnAway(l)
 		c.fail(&checked.Reply{Code: 481, Reason: "Call/Transaction Does Not Exist"})
 		return
 	}

@@ -70,6 +70,7 @@ type Counters struct {
 type Edge struct {
 	Counters Counters
 
+	strict   bool // of tests: a fault ends the process
 	cfg      Config
 	log      *slog.Logger
 	notify   *notify.Notifier

@@ -36,6 +36,7 @@ type rig struct {
 	failures atomic.Int32
 	register atomic.Int32
 	calls    atomic.Int32
+	onCall   atomic.Pointer[func(*Inbound) bool]
 }
 
 func serverTLS(t testing.TB) *tls.Config {
@@ -61,10 +62,15 @@ func serverTLS(t testing.TB) *tls.Config {
 
 func newRig(t testing.TB, limits bool) *rig {
 	t.Helper()
-	return newRigFor(t, limits, domain)
+	return newRigOf(t, rigOptions{limits: limits, domain: domain, strict: true})
 }
 
-func newRigFor(t testing.TB, limits bool, served string) *rig {
+type rigOptions struct {
+	limits, strict bool
+	domain         string
+}
+
+func newRigOf(t testing.TB, o rigOptions) *rig {
 	t.Helper()
 	dir, err := account.Open(t.TempDir())
 	if err != nil {
@@ -80,16 +86,23 @@ func newRigFor(t testing.TB, limits bool, served string) *rig {
 	ours := func(host string) bool { return host == domain || r.edge.IsOurs(host) }
 	n := &notify.Notifier{}
 	r.edge = New(Config{
-		Bind: []netip.Addr{netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("::1")}, TLS: serverTLS(t), Limits: limits, Product: "Test/1",
+		Bind: []netip.Addr{netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("::1")}, TLS: serverTLS(t), Limits: o.limits, Product: "Test/1",
 		Owns: func(netip.Addr) bool { return false },
-	}, Deps{Log: slog.New(slog.DiscardHandler), Notify: n, Guard: account.NewGuard(dir, ours, time.Now), Domain: func() string { return served }})
+	}, Deps{Log: slog.New(slog.DiscardHandler), Notify: n, Guard: account.NewGuard(dir, ours, time.Now), Domain: func() string { return o.domain }})
+	r.edge.strict = o.strict
 	r.edge.Handle(Handlers{
 		Register: func(in *Inbound) {
 			r.register.Add(1)
 			in.Flow.Proven()
 			r.edge.Reply(in, &checked.Reply{Code: 200, Reason: "OK"})
 		},
-		Call:     func(*Inbound) bool { r.calls.Add(1); return false },
+		Call: func(in *Inbound) bool {
+			r.calls.Add(1)
+			if f := r.onCall.Load(); f != nil {
+				return (*f)(in)
+			}
+			return false
+		},
 		Response: func(*Inbound) bool { return false },
 		Failed:   func(*Inbound, account.Verdict) { r.failures.Add(1) },
 	})
@@ -430,7 +443,7 @@ func TestAStreamThatCannotBeReadEnds(t *testing.T) {
 }
 
 func TestABoxThatIsNotSetUpSaysSo(t *testing.T) {
-	r := newRigFor(t, true, "")
+	r := newRigOf(t, rigOptions{limits: true, strict: true})
 	got := ask(t, r.dial(t, UDP, true), request("REGISTER", "sip:pbx.test", ""), answerTime)
 	if status(got) != 503 || !strings.Contains(got, "Retry-After: 60") {
 		t.Errorf("%q", got)
@@ -519,5 +532,52 @@ func BenchmarkRegister(b *testing.B) {
 		copy(text, first)
 		in.Flow = f
 		r.edge.gate(in, text, now)
+	}
+}
+
+func TestAFaultInOneMessageSparesTheOthers(t *testing.T) {
+	r := newRigOf(t, rigOptions{limits: true, domain: domain})
+	in := &Inbound{Flow: Flow{Transport: UDP, Remote: netip.MustParseAddrPort("192.0.2.1:5060")}}
+	fault := func(*Inbound) bool { panic("a fault") }
+	r.onCall.Store(&fault)
+	ack := strings.Replace(request("ACK", "sip:x@127.0.0.1", ""), "To: <sip:alice@pbx.test>", "To: <sip:alice@pbx.test>;tag=9", 1)
+	if taken := r.edge.handle(in, []byte(ack), time.Now()); !taken {
+		t.Error("a message that failed is used again")
+	}
+}
+
+// A flow's messages come to their handler in the order that they came to the box.
+func TestOrderOfAFlowIsKept(t *testing.T) {
+	const messages = 3000
+	for _, tr := range []Transport{UDP, TCP} {
+		r := newRig(t, false)
+		got := make(chan uint32, messages)
+		note := func(in *Inbound) bool { got <- in.CSeq; return true }
+		r.onCall.Store(&note)
+		c := r.dial(t, tr, true)
+		info := strings.Replace(request("INFO", "sip:x@127.0.0.1", ""), "To: <sip:alice@pbx.test>", "To: <sip:alice@pbx.test>;tag=9", 1)
+		go func() {
+			for i := range messages {
+				if _, err := io.WriteString(c, strings.Replace(info, "CSeq: 1 ", fmt.Sprintf("CSeq: %d ", i+1), 1)); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		}()
+		var last uint32
+		for n := range messages {
+			select {
+			case seq := <-got:
+				if seq <= last {
+					t.Fatalf("%s: message %d came after %d", tr, seq, last)
+				}
+				last = seq
+			case <-time.After(answerTime):
+				if tr == UDP && n > messages/2 {
+					return // a datagram may be lost; what came, came in order
+				}
+				t.Fatalf("%s: %d of %d messages came", tr, n, messages)
+			}
+		}
 	}
 }

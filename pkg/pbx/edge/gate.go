@@ -3,6 +3,7 @@ package edge
 import (
 	"context"
 	"hash/maphash"
+	"runtime/debug"
 	"strconv"
 	"time"
 
@@ -14,6 +15,20 @@ import (
 
 // retryAfterSetUp is how long a phone waits before it asks a box again that is not set up.
 const retryAfterSetUp = "Retry-After: 60\r\n"
+
+// handle is gate behind a guard: a fault in the handling of one message must not end the others.
+func (e *Edge) handle(in *Inbound, buf []byte, now time.Time) (taken bool) {
+	if e.strict {
+		return e.gate(in, buf, now)
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			e.log.Error("a message could not be handled", "peer", in.Flow.Remote, "panic", r, "stack", string(debug.Stack()))
+			taken = true // nobody knows who has it: it is left to the collector
+		}
+	}()
+	return e.gate(in, buf, now)
+}
 
 // gate handles one message. It reports whether in was handed on, so that its reader needs another.
 func (e *Edge) gate(in *Inbound, buf []byte, now time.Time) (taken bool) {

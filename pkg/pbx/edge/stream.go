@@ -193,7 +193,7 @@ func (c *conn) messages(in **Inbound, buf []byte, framer *wire.Framer) (used int
 			_ = c.send([]byte("\r\n")) // RFC 5626 §3.5.1; a peer that is gone shows at the next read
 		} else if !f.Blank {
 			(*in).Flow = c.flow
-			if c.edge.gate(*in, buf[used:used+f.Size], time.Now()) {
+			if c.edge.handle(*in, buf[used:used+f.Size], time.Now()) {
 				*in = c.edge.inbounds.Get().(*Inbound)
 			}
 		}
@@ -394,6 +394,12 @@ func (e *Edge) localTowards(remote netip.AddrPort) netip.Addr {
 		}
 	}
 	return netip.Addr{}
+}
+
+// LocalTowards returns our address that a peer at this one sees; none where the box has no socket
+// of its IP version.
+func (e *Edge) LocalTowards(remote netip.Addr) netip.Addr {
+	return e.localTowards(netip.AddrPortFrom(remote, e.cfg.Port))
 }
 
 // dial makes the connection, sends what was queued meanwhile and reads answers.

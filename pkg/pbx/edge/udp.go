@@ -107,7 +107,7 @@ func (r *reader) datagram(i int, now time.Time) {
 		flow.Local = netip.AddrPortFrom(to.Unmap(), r.socket.local.Port())
 	}
 	r.in.Flow, r.in.reader = flow, r
-	if taken := r.edge.gate(r.in, r.batch.Packet(i), now); taken {
+	if taken := r.edge.handle(r.in, r.batch.Packet(i), now); taken {
 		r.in = r.edge.inbounds.Get().(*Inbound)
 	}
 }

@@ -24,7 +24,7 @@ type Batch struct {
 
 // Ack says that all records of a batch are stored.
 type Ack struct {
-	Stored int `json:"stored"` // those that were new
+	Stored int `json:"stored"` // those that were new or changed
 }
 
 // Admin is a client of admind.

@@ -80,7 +80,7 @@ func Listen(path string) (*Socket, error) {
 	return s, nil
 }
 
-// Serve answers h until ctx ends, then waits for requests in flight and closes the socket.
+// Serve answers h until ctx ends, then waits a moment for requests in flight and closes the socket.
 func (s *Socket) Serve(ctx context.Context, h http.Handler, log *slog.Logger) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -95,7 +95,11 @@ func (s *Socket) Serve(ctx context.Context, h http.Handler, log *slog.Logger) er
 		<-ctx.Done()
 		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 		defer cancel()
-		ended <- errors.Join(srv.Shutdown(stop), s.remove())
+		err := srv.Shutdown(stop)
+		if errors.Is(err, context.DeadlineExceeded) { // a connection that was never used counts as busy, too
+			err = srv.Close()
+		}
+		ended <- errors.Join(err, s.remove())
 	}()
 	err := srv.Serve(s.ln)
 	cancel()

@@ -377,3 +377,28 @@ func askAs(uid int, path, request string) (answer string, err error) {
 	}
 	return string(buf[:max(n, 0)]), err
 }
+
+// A client's pool may hold a connection that never carried a request. A stop does not fail for it.
+func TestAConnectionWithoutARequestDoesNotSpoilTheStop(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "s")
+	s, err := Listen(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- s.Serve(ctx, http.NewServeMux(), slog.New(slog.DiscardHandler)) }()
+	conn, err := net.Dial("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := NewClient("x", path).send(t.Context(), http.MethodGet, "/", nil); err == nil {
+		t.Fatal("an empty mux answers")
+	} // the server has accepted both
+	cancel()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+}

@@ -166,9 +166,7 @@ func killedChild(t *testing.T, dir string, first int, acked map[int]bool, newest
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	life := 20*time.Millisecond + rand.N(150*time.Millisecond)
-	timer := time.AfterFunc(life, func() { _ = cmd.Process.Kill() })
-	defer timer.Stop()
+	life := 20 + rand.IntN(2000) // acknowledgements, then the blow falls at any moment
 	highest := first
 	for lines := bufio.NewScanner(out); lines.Scan(); {
 		n, ok := strings.CutPrefix(lines.Text(), "ok ")
@@ -182,6 +180,9 @@ func killedChild(t *testing.T, dir string, first int, acked map[int]bool, newest
 		acked[i] = true
 		newest[fmt.Sprint(i%50)] = max(i, newest[fmt.Sprint(i%50)])
 		highest = max(highest, i)
+		if life--; life == 0 {
+			time.AfterFunc(rand.N(5*time.Millisecond), func() { _ = cmd.Process.Kill() })
+		}
 	}
 	_ = cmd.Wait()        // killed, as planned
 	return highest + 1000 // those not acknowledged may be on disk too

@@ -122,9 +122,14 @@ func (s *Server) use(data []byte) error {
 
 // SetNames says what the certificate must name. Run renews it when it does not.
 func (s *Server) SetNames(names []string, ips []netip.Addr) {
+	names, ips = canonical(names, ips)
 	s.mu.Lock()
-	s.names, s.ips = canonical(names, ips)
+	same := slices.Equal(names, s.names) && slices.Equal(ips, s.ips)
+	s.names, s.ips = names, ips
 	s.mu.Unlock()
+	if same {
+		return
+	}
 	select {
 	case s.kick <- struct{}{}:
 	default:
@@ -199,6 +204,10 @@ func (s *Server) Run(ctx context.Context) error {
 			return nil
 		case <-s.kick:
 		case <-timer.C:
+		}
+		select { // names that were set meanwhile are looked at now
+		case <-s.kick:
+		default:
 		}
 		wait = checkEvery
 		if err := s.Renew(ctx); err != nil && ctx.Err() == nil {

@@ -158,6 +158,16 @@ func TestRunRetriesAndFollowsChanges(t *testing.T) {
 		if s.Leaf().Equal(before) {
 			t.Error("a new name waited")
 		}
+		s.issue = func(context.Context, []string, []netip.Addr, *ecdsa.PublicKey) ([]byte, error) {
+			asked = append(asked, time.Since(start))
+			return nil, errors.New("away again")
+		}
+		s.SetNames([]string{"newer.test"}, nil)
+		s.SetNames([]string{"newer.test"}, nil) // says nothing new
+		synctest.Wait()
+		if len(asked) != 6 {
+			t.Errorf("asked after %v", asked)
+		}
 		cancel()
 		wg.Wait()
 	})

@@ -6,14 +6,15 @@ import (
 	"time"
 )
 
-// Patience. A crash must cost callers as little as may be, so the first restart is at once; a
-// program that cannot run must not eat the processor that the others need.
+// Patience. A crash must cost callers as little as may be, so the first restart is at once, and so
+// is each after two seconds of service; a program that cannot run must not eat the processor that
+// the others need.
 const (
 	readyWithin  = 60 * time.Second // a start may migrate a store
 	abortGrace   = 2 * time.Second  // to write the stacks
 	firstDelay   = 100 * time.Millisecond
 	longestDelay = 10 * time.Second
-	settled      = 10 * time.Second // a program ready this long is restarted at once again
+	settled      = 2 * time.Second // a program ready this long is restarted at once again
 	loopExits    = 3
 	loopWindow   = 60 * time.Second
 )

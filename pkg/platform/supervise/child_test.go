@@ -48,6 +48,10 @@ func runChild(mode string) {
 	case "names":
 		name := strings.Repeat("n", maxName)
 		childNames(n, held[name], name)
+	case "holder":
+		if len(held["m"]) == 0 {
+			storeMany(n)
+		}
 	case "nested":
 		runNested()
 		return
@@ -156,13 +160,17 @@ func childNames(n *notify.Notifier, held []int, name string) {
 
 const many = 3000
 
+func storeMany(n *notify.Notifier) {
+	var fds []int
+	for i := range many {
+		fds = append(fds, memfd(strconv.Itoa(i)))
+	}
+	check(n.Store("m", fds...))
+}
+
 func childMany(n *notify.Notifier, held []int) {
 	if len(held) == 0 {
-		var fds []int
-		for i := range many {
-			fds = append(fds, memfd(strconv.Itoa(i)))
-		}
-		check(n.Store("m", fds...))
+		storeMany(n)
 		check(unix.Kill(os.Getpid(), unix.SIGKILL))
 	}
 	wrong := 0

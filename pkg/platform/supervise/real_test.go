@@ -243,18 +243,22 @@ func TestAMessageOfAStrangerIsLeftAside(t *testing.T) {
 
 // BenchmarkRestart measures from kill -9 until the successor was executed.
 func BenchmarkRestart(b *testing.B) {
-	for b.Loop() {
-		b.StopTimer()
-		l := supervise(b, mode("x", "plain"))
-		pid := l.event("x", Ready, 1).PID
-		b.StartTimer()
-		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
-			b.Fatal(err)
-		}
-		l.event("x", Started, 2)
-		b.StopTimer()
-		_ = l.stop() // it may not have been ready
-		b.StartTimer()
+	for name, mode := range map[string]Spec{"alone": mode("x", "plain"), fmt.Sprint(many, " descriptors"): mode("x", "holder")} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				b.StopTimer()
+				l := supervise(b, mode)
+				pid := l.event("x", Ready, 1).PID
+				b.StartTimer()
+				if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+					b.Fatal(err)
+				}
+				l.event("x", Started, 2)
+				b.StopTimer()
+				_ = l.stop() // it may not have been ready
+				b.StartTimer()
+			}
+		})
 	}
 }
 

@@ -35,6 +35,12 @@ type Receiver struct {
 	Timed     uint64 // packets in JitterSum
 }
 
+// Break ends the run: what comes next was not seen from the start, so nothing before it counts as lost.
+func (r *Receiver) Break() {
+	r.Before += r.lostInRun()
+	r.Started = false
+}
+
 // none is no sequence number.
 const none = 1 << 16
 
@@ -67,7 +73,7 @@ func (r *Receiver) Packet(ssrc uint32, seq uint16) {
 
 // run starts to count anew, with seq as the first.
 func (r *Receiver) run(ssrc uint32, seq uint16) {
-	r.Before += r.lostInRun()
+	r.Break()
 	r.SSRC, r.Started, r.Base, r.Highest, r.Received, r.Resume = ssrc, true, uint32(seq), uint32(seq), 1, none
 }
 

@@ -51,6 +51,18 @@ func TestLossIsKeptWhenTheSourceChanges(t *testing.T) {
 	}
 }
 
+func TestBreakHidesWhatNobodySaw(t *testing.T) {
+	t.Parallel()
+	var r Receiver
+	r.Break()
+	feed(&r, 1, 3)
+	r.Break()
+	feed(&r, 50, 52)
+	if r.Lost() != 2 || r.Packets != 4 {
+		t.Errorf("lost %d, packets %d", r.Lost(), r.Packets)
+	}
+}
+
 func TestJitter(t *testing.T) {
 	t.Parallel()
 	const rate, frame = 8000, 160

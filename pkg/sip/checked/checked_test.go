@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/coraltele/sanchar/pkg/testkit/racing"
 	"github.com/coraltele/sanchar/pkg/testkit/torture"
 )
 
@@ -185,7 +186,7 @@ func TestCheckAllocatesNothing(t *testing.T) {
 		if m.Read(buf) != nil || m.Check() != nil {
 			t.Fatal("refused")
 		}
-	}); n != 0 {
+	}); n != 0 && !racing.On {
 		t.Errorf("%v allocations", n)
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/coraltele/sanchar/pkg/testkit/racing"
 )
 
 // The example of RFC 7616 §3.9.1, for both algorithms.
@@ -117,7 +119,7 @@ func TestVerifyAllocatesNothing(t *testing.T) {
 			t.Fatal("refused")
 		}
 		buf = AppendChallenge(buf[:0], "pbx.test", nonce, MD5, false)
-	}); n != 0 {
+	}); n != 0 && !racing.On {
 		t.Errorf("%v allocations", n)
 	}
 }

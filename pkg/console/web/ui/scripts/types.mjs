@@ -1,4 +1,4 @@
-// Writes src/lib/schema.d.ts: the box's API as types, from the program itself. A change of the API
+// Writes src/lib/schema.gen.ts: the box's API as types, from the program itself. A change of the API
 // that the page does not follow fails the build.
 import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
@@ -9,4 +9,4 @@ const document = execFileSync('go', ['run', 'github.com/coraltele/sanchar/applia
   maxBuffer: 64 << 20,
 });
 const types = astToString(await openapiTS(JSON.parse(document)));
-writeFileSync(new URL('../src/lib/schema.d.ts', import.meta.url), types);
+writeFileSync(new URL('../src/lib/schema.gen.ts', import.meta.url), types);

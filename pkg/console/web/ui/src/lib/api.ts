@@ -1,4 +1,4 @@
-import type { paths } from './schema';
+import type { paths } from './schema.gen';
 import { offline, problemOf } from './problem';
 
 /** Where the API is. */

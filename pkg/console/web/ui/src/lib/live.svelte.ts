@@ -1,6 +1,6 @@
 import { prefix } from './api';
 import { clock } from './clock.svelte';
-import type { paths } from './schema';
+import type { paths } from './schema.gen';
 import { session } from './session.svelte';
 import type { LiveCall, Overview } from './types';
 import { SvelteMap } from 'svelte/reactivity';

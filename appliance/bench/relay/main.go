@@ -1,0 +1,216 @@
+// Relay measures what it costs to relay calls, and how long a packet stays in the box: mediad and
+// rtpengine side by side, in one run, with interleaved repeats. Only ratios inside one run count.
+//
+// It needs root (namespaces and packet sockets), ip and taskset.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"net/netip"
+	"os"
+	"os/signal"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// relay is a program that relays calls.
+type relay interface {
+	name() string
+	start(ctx context.Context, w *world) error
+	call(ctx context.Context, i int) (relayPorts, error)
+	pid() int
+	stop() error
+}
+
+// relayPorts are where the callers of a call send to.
+type relayPorts struct{ a, b netip.AddrPort }
+
+type options struct {
+	calls                     []int
+	seconds, repeats          int
+	genCPU, relayCPU          int
+	mediad, before, rtpengine string
+	plain                     bool
+}
+
+func main() {
+	o, err := parseFlags()
+	if err == nil {
+		ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM)
+		err = bench(ctx, o)
+		stop()
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "relay:", err)
+		os.Exit(1)
+	}
+}
+
+func parseFlags() (o options, err error) {
+	calls := flag.String("calls", "100,1000", "numbers of calls to measure, of two streams each")
+	flag.IntVar(&o.seconds, "seconds", 8, "length of one measurement")
+	flag.IntVar(&o.repeats, "repeats", 3, "measurements of each relay; the lowest counts")
+	flag.IntVar(&o.genCPU, "generator-cpu", 0, "CPU of the generator")
+	flag.IntVar(&o.relayCPU, "relay-cpu", 1, "CPU of the relay")
+	flag.StringVar(&o.rtpengine, "rtpengine", "/usr/bin/rtpengine", "path of rtpengine; empty leaves it out")
+	flag.StringVar(&o.mediad, "mediad", "", "path of mediad; empty leaves it out")
+	flag.StringVar(&o.before, "before", "", "path of another mediad to compare with")
+	flag.BoolVar(&o.plain, "plain", false, "measure mediad without io_uring too")
+	flag.Parse()
+	for text := range strings.SplitSeq(*calls, ",") {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 || n > maxCalls {
+			return o, fmt.Errorf("-calls %q: not a number between 1 and %d", text, maxCalls)
+		}
+		o.calls = append(o.calls, n)
+	}
+	if o.mediad == "" && o.rtpengine == "" {
+		return o, errors.New("nothing to measure: name -mediad or -rtpengine")
+	}
+	return o, nil
+}
+
+// maxCalls is what each relay's range of ports has room for.
+const maxCalls = 1250
+
+func bench(ctx context.Context, o options) (err error) {
+	w, err := newWorld(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, w.close()) }()
+	var all []result
+	for _, n := range o.calls {
+		res, err := measureAll(ctx, w, o, n)
+		if err != nil {
+			return err
+		}
+		all = append(all, res...)
+	}
+	printTable(os.Stdout, all)
+	return nil
+}
+
+func relays(o options) (all []relay) {
+	if o.rtpengine != "" {
+		all = append(all, &rtpengine{path: o.rtpengine, cpu: o.relayCPU})
+	}
+	ours := func(title, path, ports string, args ...string) {
+		if path != "" {
+			all = append(all, &mediad{title: title, path: path, ports: ports, cpu: o.relayCPU, args: args})
+		}
+	}
+	ours("mediad", o.mediad, "20000-24999")
+	ours("before", o.before, "25000-29999")
+	if o.plain {
+		ours("plain", o.mediad, "60000-64999", "--no-io-uring")
+	}
+	return all
+}
+
+// measureAll starts each relay afresh with n calls and measures them in turn.
+func measureAll(ctx context.Context, w *world, o options, n int) (results []result, err error) {
+	all := relays(o)
+	benches := make([]*bout, len(all))
+	for i, r := range all {
+		if err := r.start(ctx, w); err != nil {
+			return nil, fmt.Errorf("start %s: %w", r.name(), err)
+		}
+		defer func() { err = errors.Join(err, r.stop()) }()
+		if benches[i], err = prepare(ctx, w, r, n); err != nil {
+			return nil, fmt.Errorf("%s: %w", r.name(), err)
+		}
+		defer benches[i].close()
+	}
+	for range o.repeats {
+		for _, b := range benches {
+			res, err := b.measure(ctx, o)
+			if err != nil {
+				return nil, err
+			}
+			fmt.Fprintln(os.Stderr, res)
+			results = append(results, res)
+		}
+	}
+	return results, nil
+}
+
+// bout is one relay with its calls and the generator that serves them.
+type bout struct {
+	relay relay
+	calls int
+	tx    *generator
+	rx    *receiver
+}
+
+func prepare(ctx context.Context, w *world, r relay, n int) (*bout, error) {
+	b := &bout{relay: r, calls: n}
+	if err := w.look(w.genNS, func() (err error) {
+		if b.tx, err = newGenerator(w.genIndex); err == nil {
+			b.rx, err = newReceiver(w.genIndex)
+		}
+		return err
+	}); err != nil {
+		return nil, err
+	}
+	for i := range n {
+		ports, err := r.call(ctx, i)
+		if err != nil {
+			return nil, fmt.Errorf("call %d: %w", i, err)
+		}
+		if err := b.tx.addCall(w, i, ports); err != nil {
+			return nil, err
+		}
+	}
+	return b, nil
+}
+
+func (b *bout) close() {
+	_ = unix.Munmap(b.rx.ring) // the process ends soon: nothing depends on it
+	_ = unix.Close(b.rx.fd)
+	_ = unix.Close(b.tx.fd)
+}
+
+// warmUp is long enough for a relay to learn every peer.
+const warmUp = 1500 * time.Millisecond
+
+func (b *bout) measure(ctx context.Context, o options) (result, error) {
+	var stop atomic.Bool
+	var wg sync.WaitGroup
+	errs := make(chan error, 2)
+	wg.Go(func() { errs <- b.rx.run(o.genCPU, &stop) })
+	wg.Go(func() { errs <- b.tx.run(o.genCPU, &stop) })
+	rest(ctx, warmUp)
+	before, err := cpuTime(b.relay.pid())
+	b.rx.reset()
+	sent, late := b.tx.sent.Load(), b.tx.late.Load()
+	rest(ctx, time.Duration(o.seconds)*time.Second)
+	after, err2 := cpuTime(b.relay.pid())
+	sent = b.tx.sent.Load() - sent
+	got, p50, p99 := b.rx.read()
+	stop.Store(true)
+	wg.Wait()
+	memory, err3 := pss(b.relay.pid())
+	if err := errors.Join(err, err2, err3, <-errs, <-errs, ctx.Err()); err != nil {
+		return result{}, fmt.Errorf("measure %s: %w", b.relay.name(), err)
+	}
+	return result{
+		relay: b.relay.name(), calls: b.calls, sent: sent, got: got, wrong: b.rx.wrong.Load(), late: b.tx.late.Load() - late,
+		cpu: after - before, p50: p50, p99: p99, pss: memory,
+	}, nil
+}
+
+func rest(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}

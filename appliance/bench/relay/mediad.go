@@ -1,0 +1,71 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+
+	"github.com/coraltele/sanchar/pkg/platform/ctl"
+)
+
+// mediad is ours.
+type mediad struct {
+	path   string
+	cpu    int
+	title  string
+	ports  string
+	args   []string
+	dir    string
+	cmd    *exec.Cmd
+	client ctl.Media
+}
+
+func (m *mediad) name() string { return m.title }
+
+func (m *mediad) start(ctx context.Context, w *world) (err error) {
+	if m.dir, err = os.MkdirTemp("", "md-bench-"); err != nil {
+		return err
+	}
+	args := append([]string{m.path, "--run", m.dir, "--data", m.dir, "--ports", m.ports, "--log", "warn"}, m.args...)
+	m.cmd = w.command(ctx, m.cpu, args...)
+	m.cmd.Stderr = os.Stderr
+	if err := m.cmd.Start(); err != nil {
+		return err
+	}
+	m.client = ctl.NewMedia(filepath.Join(m.dir, "media.sock"))
+	return poll(ctx, func() error {
+		_, err := m.client.Status(ctx)
+		return err
+	})
+}
+
+func (m *mediad) call(ctx context.Context, i int) (p relayPorts, err error) {
+	a, b := party(i)
+	id := fmt.Sprint("call-", i)
+	offered, err := m.client.Offer(ctx, ctl.MediaOffer{
+		Session: id, Leg: legOf("a", a), Peer: ctl.MediaLeg{ID: "b", Local: netip.MustParseAddr(relayIP)},
+	})
+	if err != nil {
+		return p, fmt.Errorf("offer: %w", err)
+	}
+	if err := m.client.Answer(ctx, ctl.MediaAnswer{Session: id, Leg: legOf("b", b), Peer: "a"}); err != nil {
+		return p, fmt.Errorf("answer: %w", err)
+	}
+	return relayPorts{a: offered.Leg[0].RTP, b: offered.Peer[0].RTP}, nil
+}
+
+func legOf(id string, at netip.AddrPort) ctl.MediaLeg {
+	return ctl.MediaLeg{ID: id, Local: netip.MustParseAddr(relayIP), Source: at.Addr(), Streams: []ctl.MediaStream{{
+		Kind: "audio", RTP: at, Formats: []ctl.MediaFormat{{PayloadType: 0, Encoding: "PCMU", ClockRate: 8000}},
+	}}}
+}
+
+func (m *mediad) pid() int { return m.cmd.Process.Pid }
+
+func (m *mediad) stop() error {
+	return errors.Join(m.client.Close(), stopProcess(m.cmd), os.RemoveAll(m.dir))
+}

@@ -1,0 +1,68 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+)
+
+// result is one measurement.
+type result struct {
+	relay     string
+	calls     int
+	sent, got uint64
+	wrong     uint64 // packets that came to the wrong caller
+	late      uint64
+	cpu       time.Duration
+	p50, p99  time.Duration
+	pss       int // kilobytes
+}
+
+// perPacket is the relay's CPU time for one packet that it delivered.
+func (r result) perPacket() time.Duration {
+	if r.got == 0 {
+		return 0
+	}
+	return r.cpu / time.Duration(r.got)
+}
+
+func (r result) String() string {
+	return fmt.Sprintf("%-10s %5d calls: %6.2f µs/packet, p50 %v, p99 %v, %d of %d packets, %d wrong, %d late, %d kB",
+		r.relay, r.calls, float64(r.perPacket())/1e3, r.p50, r.p99, r.got, r.sent, r.wrong, r.late, r.pss)
+}
+
+// printTable writes the lowest of each relay's repeats, and the ratio to the first relay.
+func printTable(w io.Writer, all []result) {
+	type key struct {
+		relay string
+		calls int
+	}
+	lowest := map[key]result{}
+	var order []key
+	for _, r := range all {
+		k := key{r.relay, r.calls}
+		if old, ok := lowest[k]; !ok || r.perPacket() < old.perPacket() {
+			if !ok {
+				order = append(order, k)
+			}
+			lowest[k] = r
+		}
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(t, "calls\trelay\tCPU µs/packet\tcheaper by\tp50 µs\tp99 µs\tlost %\tPSS MB\t")
+	for _, k := range order {
+		r := lowest[k]
+		first := r
+		for _, o := range order {
+			if o.calls == k.calls {
+				first = lowest[o]
+				break
+			}
+		}
+		fmt.Fprintf(t, "%d\t%s\t%.2f\t%.2f\t%d\t%d\t%.2f\t%.1f\t\n", k.calls, k.relay, float64(r.perPacket())/1e3,
+			float64(first.perPacket())/float64(max(r.perPacket(), 1)), r.p50.Microseconds(), r.p99.Microseconds(),
+			100-100*float64(r.got)/float64(max(r.sent, 1)), float64(r.pss)/1024)
+	}
+	_ = t.Flush() // to standard output
+}

@@ -1,0 +1,92 @@
+// Mediad relays the media of calls between their parties, as switchd tells it to on a unix socket.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/coraltele/sanchar/pkg/base/slogx"
+	"github.com/coraltele/sanchar/pkg/daemon/mediad"
+	"github.com/coraltele/sanchar/pkg/media/port"
+	"github.com/coraltele/sanchar/pkg/platform/notify"
+	"github.com/coraltele/sanchar/pkg/platform/udpio"
+)
+
+// version is set when the program is built.
+var version = "dev"
+
+// heapPercent keeps the daemon small: packets allocate nothing, so frequent collection is cheap.
+const heapPercent = 50
+
+func main() {
+	switch err := run(os.Args[1:], os.Stderr); {
+	case errors.Is(err, flag.ErrHelp):
+		os.Exit(2)
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "mediad:", err)
+		os.Exit(1)
+	}
+}
+
+func run(args []string, stderr io.Writer) error {
+	handed := notify.Take() // before anything opens a file
+	cfg := mediad.Config{Version: version, Voice: udpio.DSCPVoice, Video: udpio.DSCPVideo}
+	flags := flag.NewFlagSet("mediad", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	runDir := flags.String("run", "/run/sanchar", "folder of the daemons' sockets")
+	dataDir := flags.String("data", "/perm/media", "folder of this daemon's files")
+	ports := flags.String("ports", "20000-29999", "range of the media ports of each address")
+	level := flags.String("log", "info", "tracedata, trace, debug, info, warn or error")
+	flags.BoolVar(&cfg.NoRing, "no-io-uring", false, "relay without io_uring")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	lowest, err := slogx.ParseLevel(*level)
+	if err != nil {
+		return err
+	}
+	if cfg.Ports, err = parseRange(*ports); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(*dataDir, 0o700); err != nil {
+		return err
+	}
+	cfg.Socket = filepath.Join(*runDir, "media.sock")
+	return serve(cfg, handed, slogx.New(stderr, slogx.NewLevels(lowest)))
+}
+
+func parseRange(text string) (c port.Config, err error) {
+	if n, err := fmt.Sscanf(text+"\n", "%d-%d\n", &c.First, &c.Last); n != 2 || err != nil {
+		return c, fmt.Errorf("-ports %q: not FIRST-LAST, two numbers below 65536", text)
+	}
+	return c, nil
+}
+
+func serve(cfg mediad.Config, handed map[string][]int, log *slog.Logger) error {
+	debug.SetGCPercent(heapPercent)
+	// A loop with traffic keeps its processor while it sleeps for the rest of a tick. The one more is for
+	// all others.
+	runtime.GOMAXPROCS(runtime.NumCPU() + 1)
+	n, err := notify.New()
+	if err != nil {
+		return err
+	}
+	d, err := mediad.New(cfg, n, handed, log)
+	if err != nil {
+		return errors.Join(err, n.Close())
+	}
+	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer cancel()
+	context.AfterFunc(ctx, func() { _ = n.Stopping() }) // a supervisor that is gone needs not know
+	return errors.Join(d.Run(ctx), n.Close())
+}

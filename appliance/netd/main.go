@@ -1,0 +1,67 @@
+// Command netd owns the kernel's network: for now it reports links and addresses.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/coraltele/sanchar/pkg/base/slogx"
+	"github.com/coraltele/sanchar/pkg/daemon/netd"
+	"github.com/coraltele/sanchar/pkg/platform/notify"
+)
+
+var version = "dev" // set when the image is built
+
+// gcPercent keeps the idle daemon small: it allocates next to nothing, so frequent collection is cheap.
+const gcPercent = 25
+
+func main() {
+	var cfg netd.Config
+	flag.StringVar(&cfg.RunDir, "run", "/run/sanchar", "folder of the daemons' sockets")
+	dataDir := flag.String("data", "/data/net", "folder of this daemon's data")
+	level := flag.String("log", "info", "level of the log: tracedata, trace, debug, info, warn, error")
+	flag.Parse()
+	cfg.Version = version
+	debug.SetGCPercent(gcPercent)
+	if err := run(cfg, *dataDir, *level); err != nil {
+		fmt.Fprintln(os.Stderr, "netd:", err)
+		os.Exit(1)
+	}
+}
+
+func run(cfg netd.Config, dataDir, level string) error {
+	base, err := slogx.ParseLevel(level)
+	if err != nil {
+		return err
+	}
+	cfg.Log = slogx.New(os.Stderr, slogx.NewLevels(base))
+	if err := os.MkdirAll(dataDir, 0o700); err != nil {
+		return err
+	}
+	if cfg.Notify, err = notify.New(); err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	d, err := netd.New(cfg)
+	if err != nil {
+		return err
+	}
+	told := context.AfterFunc(ctx, func() {
+		if err := cfg.Notify.Stopping(); err != nil {
+			cfg.Log.Warn("the supervisor was not told of the stop", "err", err)
+		}
+	})
+	defer told()
+	err = d.Run(ctx)
+	if err == nil && ctx.Err() == nil {
+		err = errors.New("ended without being asked to")
+	}
+	return errors.Join(err, cfg.Notify.Close())
+}

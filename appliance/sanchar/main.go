@@ -1,0 +1,139 @@
+// Command sanchar is the command line of a box: it asks the daemons over their sockets, and
+// "sanchar dev" runs them on this machine.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/coraltele/sanchar/pkg/base/problem"
+)
+
+var version = "dev" // set when the image is built
+
+// terminal is what a command reads and writes.
+type terminal struct {
+	in       io.Reader
+	out, err io.Writer
+}
+
+// command is one thing that sanchar can do. Its name may be of two words.
+type command struct {
+	name string
+	args string
+	does string
+	run  func(ctx context.Context, t *terminal, args []string) error
+}
+
+func commands() []command {
+	return []command{
+		{"dev", "[flags]", "run all daemons on this machine; see sanchar dev --help", dev},
+		{"status", "", "tell how each daemon is", status},
+		{"users list", "[TEXT]", "list users, or those whose name, number or e-mail holds TEXT", usersList},
+		{"users add", "NAME [NUMBER...]", "add a user and show the password that was made for it", usersAdd},
+		{"users import", "FILE.csv", "add or change the users of a file (- is standard input)", usersImport},
+		{"users reset-secret", "NAME", "give a user a new password", usersReset},
+		{"users disable", "NAME", "let a user neither register nor call", usersDisable},
+		{"users enable", "NAME", "undo disable", usersEnable},
+		{"users remove", "NAME", "remove a user for good", usersRemove},
+		{"registrations", "", "list the devices that are registered", registrations},
+		{"calls", "", "list the calls that are not over", calls},
+		{"hangup", "ID", "end a call; the first characters of its id are enough", hangup},
+		{"links", "", "list the network links and their addresses", links},
+		{"version", "", "tell the version of this program", showVersion},
+	}
+}
+
+// usageError is a command line that cannot be understood.
+type usageError struct{ text string }
+
+func (e usageError) Error() string { return e.text }
+
+// errHelp says that help was asked for and given.
+var errHelp = errors.New("help")
+
+// secondSignal is when a second Ctrl-C ends us at once. Before, it may be the first one, which the
+// terminal sent to us and to a program that started us and passes it on.
+const secondSignal = 3 * time.Second
+
+func main() {
+	// SIGHUP says that the terminal was closed.
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	context.AfterFunc(ctx, func() { time.AfterFunc(secondSignal, stop) })
+	os.Exit(run(ctx, &terminal{in: os.Stdin, out: os.Stdout, err: os.Stderr}, os.Args[1:]))
+}
+
+// run does what args say and returns the exit status.
+func run(ctx context.Context, t *terminal, args []string) int {
+	if len(args) == 0 || args[0] == "help" || args[0] == "-h" || args[0] == "--help" {
+		printHelp(t.out)
+		return map[bool]int{true: 2, false: 0}[len(args) == 0]
+	}
+	cmd, rest, err := find(args)
+	if err == nil {
+		err = cmd.run(ctx, t, rest)
+	}
+	switch wrong, isUsage := errors.AsType[usageError](err); {
+	case err == nil, errors.Is(err, errHelp):
+		return 0
+	case isUsage:
+		fmt.Fprintf(t.err, "sanchar: %s\nSee: sanchar help\n", wrong.text)
+		return 2
+	}
+	printError(t.err, err)
+	return 1
+}
+
+// find returns the command that args begin with, and what follows it.
+func find(args []string) (command, []string, error) {
+	var group []string
+	for _, cmd := range commands() {
+		words := strings.Fields(cmd.name)
+		if len(args) >= len(words) && strings.Join(args[:len(words)], " ") == cmd.name {
+			return cmd, args[len(words):], nil
+		}
+		if words[0] == args[0] {
+			group = append(group, words[1])
+		}
+	}
+	if len(group) > 0 {
+		return command{}, nil, usageError{fmt.Sprintf("%s needs one of: %s", args[0], strings.Join(group, ", "))}
+	}
+	return command{}, nil, usageError{fmt.Sprintf("there is no command %q", args[0])}
+}
+
+func printHelp(w io.Writer) {
+	fmt.Fprint(w, "sanchar asks the daemons of a box, and runs them on this machine.\n\n")
+	var rows [][]string
+	for _, cmd := range commands() {
+		rows = append(rows, []string{"  sanchar " + strings.TrimSpace(cmd.name+" "+cmd.args), cmd.does})
+	}
+	printTable(w, nil, rows)
+	fmt.Fprint(w, "\nEvery command but dev takes --run DIR, the folder of the daemons' sockets (else ./var/run,\n"+
+		"then /run/sanchar), and --json, to print JSON.\n")
+}
+
+// printError tells a person what went wrong and what to do about it.
+func printError(w io.Writer, err error) {
+	p, ok := errors.AsType[*problem.Error](err)
+	if !ok {
+		for i, line := range strings.Split(err.Error(), "\n") {
+			fmt.Fprintf(w, "%s%s\n", map[bool]string{true: "sanchar: ", false: "  "}[i == 0], printable(line))
+		}
+		return
+	}
+	fmt.Fprintf(w, "sanchar: %s\n", printable(p.Text))
+	for _, f := range p.Faults {
+		fmt.Fprintf(w, "  %s %q: %s. To do: %s\n", printable(f.Path), f.Value, printable(f.Rule), printable(f.Cure))
+	}
+	if p.Cure != "" {
+		fmt.Fprintf(w, "To do: %s\n", printable(p.Cure))
+	}
+}

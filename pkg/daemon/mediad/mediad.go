@@ -1,0 +1,204 @@
+// Package mediad is the daemon of the streams: it relays the media of calls between their parties.
+package mediad
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/coraltele/sanchar/pkg/base/slogx"
+	"github.com/coraltele/sanchar/pkg/media/port"
+	"github.com/coraltele/sanchar/pkg/media/relay"
+	"github.com/coraltele/sanchar/pkg/media/session"
+	"github.com/coraltele/sanchar/pkg/media/session/snapshot"
+	"github.com/coraltele/sanchar/pkg/platform/ctl"
+	"github.com/coraltele/sanchar/pkg/platform/notify"
+)
+
+// areaName is what the snapshot area is left with the supervisor under.
+const areaName = "media-sessions"
+
+// spareFiles is how many descriptors we need besides those of media ports, with much to spare.
+const spareFiles = 1024
+
+// Config says where mediad answers and which ports it uses.
+type Config struct {
+	Socket       string
+	Version      string
+	Ports        port.Config
+	Voice, Video uint8 // DSCP
+	Loops        int   // 0 is one for each core
+	NoRing       bool  // a system call for each packet, for comparison
+}
+
+// Daemon is mediad.
+type Daemon struct {
+	cfg     Config
+	log     *slog.Logger
+	notify  *notify.Notifier
+	handed  map[string][]int
+	started time.Time
+	hub     hub
+	alarms  alarms
+
+	pool  *port.Pool
+	loops []*relay.Loop
+	table *session.Table
+}
+
+// New returns a mediad that takes back what its supervisor handed to it. Run owns those descriptors.
+func New(cfg Config, n *notify.Notifier, handed map[string][]int, log *slog.Logger) (*Daemon, error) {
+	if cfg.Loops == 0 {
+		cfg.Loops = runtime.NumCPU()
+	}
+	pool, err := port.New(cfg.Ports, n)
+	if err != nil {
+		return nil, err
+	}
+	return &Daemon{cfg: cfg, log: log, notify: n, handed: handed, started: time.Now(), pool: pool}, nil
+}
+
+// Run serves until ctx ends. Media that a process before us relayed flows again before it answers.
+func (d *Daemon) Run(ctx context.Context) (err error) {
+	if err := raiseFileLimit(); err != nil {
+		d.log.Warn("fewer media ports than configured can be open", "err", err)
+	}
+	defer func() { err = errors.Join(err, d.pool.Close()) }()
+	area, records, err := d.openArea()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, area.Close()) }()
+	media, stop := context.WithCancel(context.WithoutCancel(ctx)) // media ends after the answers do
+	defer stop()
+	failed := make(chan error, d.cfg.Loops+1)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer stop()
+	if err := d.startLoops(media, &wg, failed); err != nil {
+		return err
+	}
+	if d.table, err = session.New(session.Config{Voice: d.cfg.Voice, Video: d.cfg.Video}, session.Deps{
+		Ports: d.pool, Loops: d.loops, Area: area, Tell: d.hub.tell, Log: slogx.Part(d.log, "session"),
+	}); err != nil {
+		return err
+	}
+	d.recover(records)
+	wg.Go(func() { failed <- d.table.Run(media) })
+	err = d.serve(ctx, failed)
+	return errors.Join(err, d.table.Keep())
+}
+
+func (d *Daemon) startLoops(ctx context.Context, wg *sync.WaitGroup, failed chan<- error) error {
+	for range d.cfg.Loops {
+		l, err := relay.New(!d.cfg.NoRing, slogx.Part(d.log, "relay"))
+		if err != nil {
+			return err
+		}
+		d.loops = append(d.loops, l)
+		wg.Go(func() { failed <- l.Run(ctx) })
+	}
+	return nil
+}
+
+// openArea takes the snapshot area back, or makes one and leaves it with the supervisor.
+func (d *Daemon) openArea() (*snapshot.Area, []snapshot.Saved, error) {
+	if fds := d.handed[areaName]; len(fds) == 1 {
+		area, records, err := snapshot.Open(fds[0], session.Layout)
+		if err == nil {
+			return area, records, nil
+		}
+		d.log.Error("media sessions before the restart are lost", "err", errors.Join(err, d.notify.Forget(areaName), unix.Close(fds[0])))
+	}
+	area, err := snapshot.Create()
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := d.notify.Store(areaName, area.FD()); err != nil {
+		return nil, nil, errors.Join(err, area.Close())
+	}
+	return area, nil, nil
+}
+
+// recover takes back the ports and the sessions on them.
+func (d *Daemon) recover(records []snapshot.Saved) {
+	ports := map[string][]int{}
+	for name, fds := range d.handed {
+		switch {
+		case strings.HasPrefix(name, port.NamePrefix):
+			ports[name] = fds
+		case name != areaName:
+			d.log.Warn("descriptor that is not ours was handed over", "name", name)
+			for _, fd := range fds {
+				_ = unix.Close(fd) // nobody uses it
+			}
+		}
+	}
+	begin := time.Now()
+	if err := errors.Join(d.pool.Adopt(ports), d.table.Recover(records)); err != nil {
+		d.log.Error("not all media could be taken back", "err", err)
+	}
+	if len(ports) > 0 {
+		d.log.Info("media taken back", "sessions", len(records), "pairs", len(ports), "took", time.Since(begin))
+	}
+}
+
+// serve answers until ctx ends or a part of the relay fails.
+func (d *Daemon) serve(ctx context.Context, failed <-chan error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	sock, err := ctl.Listen(d.cfg.Socket)
+	if err != nil {
+		return err
+	}
+	served := make(chan error, 2)
+	go func() { served <- sock.Serve(ctx, d.handler(), d.log) }()
+	go func() { served <- d.notify.KeepAlive(ctx, d.healthy) }()
+	err = d.notify.Ready()
+	d.log.Info("mediad answers", "socket", d.cfg.Socket, "first", d.cfg.Ports.First, "last", d.cfg.Ports.Last)
+	left := cap(served)
+	if err == nil {
+		select {
+		case err = <-served:
+			left--
+		case err = <-failed:
+			err = errors.Join(errors.New("the media relay ended"), err)
+		}
+	}
+	cancel()
+	for range left {
+		err = errors.Join(err, <-served)
+	}
+	return err
+}
+
+// healthy reports whether every loop takes its turn: a supervisor that watches us ends us if not.
+func (d *Daemon) healthy() bool {
+	_, _, err := d.table.Status()
+	return err == nil
+}
+
+// raiseFileLimit makes room for all media ports that the supervisor can hold.
+func raiseFileLimit() error {
+	const want = 2*port.MaxPairs + spareFiles
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return fmt.Errorf("limit of open files: %w", err)
+	}
+	if limit.Cur >= want {
+		return nil
+	}
+	higher := unix.Rlimit{Cur: want, Max: max(limit.Max, want)}
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &higher); err == nil {
+		return nil
+	}
+	limit.Cur = limit.Max // what we may without privilege
+	return errors.Join(fmt.Errorf("limit of open files is %d, not %d", limit.Max, want), unix.Setrlimit(unix.RLIMIT_NOFILE, &limit))
+}

@@ -1,0 +1,135 @@
+// Package netd is the daemon that owns the kernel's network: for now it reports links and addresses.
+package netd
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/coraltele/sanchar/pkg/base/slogx"
+	"github.com/coraltele/sanchar/pkg/network/netmon"
+	"github.com/coraltele/sanchar/pkg/platform/ctl"
+	"github.com/coraltele/sanchar/pkg/platform/notify"
+)
+
+const (
+	aliveEvery  = 10 * time.Second // readers of the event stream take longer silence for a hang
+	answerLimit = 5 * time.Second  // of our own socket, before we call ourselves ill
+)
+
+// Config says where netd answers and whom it tells.
+type Config struct {
+	RunDir  string // of the daemons' sockets
+	Version string
+	Notify  *notify.Notifier
+	Log     *slog.Logger
+}
+
+// Daemon is netd.
+type Daemon struct {
+	cfg     Config
+	socket  string
+	monitor *netmon.Monitor
+	started time.Time
+}
+
+// New returns the daemon. It opens nothing yet.
+func New(cfg Config) (*Daemon, error) {
+	return &Daemon{
+		cfg: cfg, socket: filepath.Join(cfg.RunDir, "net.sock"), started: time.Now().UTC(),
+		monitor: netmon.New(slogx.Part(cfg.Log, "netmon")),
+	}, nil
+}
+
+// Run serves until ctx ends.
+func (d *Daemon) Run(ctx context.Context) error {
+	sock, err := ctl.Listen(d.socket)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var wg sync.WaitGroup
+	wg.Go(func() { _ = d.monitor.Run(ctx) }) // it ends with ctx only
+	var aliveErr error
+	wg.Go(func() { aliveErr = d.cfg.Notify.KeepAlive(ctx, func() bool { return d.answers(ctx) }) })
+	wg.Go(func() { d.sayReady(ctx) })
+	err = sock.Serve(ctx, d.handler(), d.cfg.Log)
+	cancel()
+	wg.Wait()
+	return errors.Join(err, aliveErr)
+}
+
+// sayReady waits for the first look at the kernel: before it the answer would be that there are no links.
+func (d *Daemon) sayReady(ctx context.Context) {
+	for links, changed := d.monitor.Links(); links == nil; links, changed = d.monitor.Links() {
+		select {
+		case <-ctx.Done():
+			return
+		case <-changed:
+		}
+	}
+	if err := d.cfg.Notify.Ready(); err != nil {
+		d.cfg.Log.Warn("supervisor not told", "err", err)
+	}
+	d.cfg.Log.Info("ready", "socket", d.socket)
+}
+
+// answers asks our own socket, as others do.
+func (d *Daemon) answers(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, answerLimit)
+	defer cancel()
+	self := ctl.NewNet(d.socket)
+	_, err := self.Status(ctx)
+	_ = self.Close() // it has no fault to tell
+	return err == nil
+}
+
+func (d *Daemon) handler() http.Handler {
+	mux := http.NewServeMux()
+	ctl.Handle(mux, "GET /v1/status", func(*http.Request, ctl.None) (ctl.NetStatus, error) {
+		return ctl.NetStatus{Version: d.cfg.Version, Started: d.started}, nil
+	})
+	ctl.Handle(mux, "GET /v1/links", func(*http.Request, ctl.None) ([]ctl.Link, error) {
+		links, _ := d.monitor.Links()
+		return links, nil
+	})
+	ctl.Stream(mux, "GET /v1/events", d.events)
+	return mux
+}
+
+// events sends all links, and again after each change. Waiting for the first look sends nothing.
+func (d *Daemon) events(r *http.Request, emit func(any) error) error {
+	alive := time.NewTicker(aliveEvery)
+	defer alive.Stop()
+	for {
+		links, changed := d.monitor.Links()
+		if links != nil {
+			if err := emit(ctl.NetEvent{Links: links}); err != nil {
+				return err
+			}
+		}
+		if err := d.untilChanged(r.Context(), changed, alive.C, emit); err != nil {
+			return err
+		}
+	}
+}
+
+func (d *Daemon) untilChanged(ctx context.Context, changed <-chan struct{}, alive <-chan time.Time, emit func(any) error) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-changed:
+			return nil
+		case <-alive:
+			if err := emit(ctl.NetEvent{Alive: true}); err != nil {
+				return err
+			}
+		}
+	}
+}

@@ -1,0 +1,158 @@
+package switchd
+
+import (
+	"crypto/x509"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"time"
+
+	"github.com/coraltele/sanchar/pkg/base/problem"
+	"github.com/coraltele/sanchar/pkg/platform/ctl"
+)
+
+// routes are what the other daemons ask us for; ctl.Switch is the client.
+func (d *Daemon) routes() http.Handler {
+	mux := http.NewServeMux()
+	ctl.Handle(mux, "GET /v1/status", func(*http.Request, ctl.None) (ctl.SwitchStatus, error) { return d.status(), nil })
+	ctl.Handle(mux, "PUT /v1/domain", func(_ *http.Request, in ctl.Domain) (ctl.None, error) {
+		err := d.users.SetDomain(in.Domain)
+		d.nameCertificate()
+		return ctl.None{}, err
+	})
+	d.userRoutes(mux)
+	ctl.Handle(mux, "GET /v1/registrations", func(*http.Request, ctl.None) ([]ctl.Registration, error) { return d.devices.List(), nil })
+	ctl.Handle(mux, "GET /v1/calls", func(*http.Request, ctl.None) ([]ctl.LiveCall, error) { return d.calls.List(), nil })
+	ctl.Handle(mux, "DELETE /v1/calls/{id}", d.hangUp)
+	ctl.Stream(mux, "GET /v1/events", d.events)
+	ctl.Handle(mux, "POST /v1/certificates", d.sign)
+	ctl.Handle(mux, "GET /v1/ca", func(*http.Request, ctl.None) (ctl.Certificate, error) {
+		return ctl.Certificate{PEM: string(d.ca.PEM())}, nil
+	})
+	return mux
+}
+
+func (d *Daemon) status() ctl.SwitchStatus {
+	st := ctl.SwitchStatus{
+		Version: d.cfg.Version, Started: d.started, Domain: d.users.Domain(), Users: d.users.Len(), Registrations: d.devices.Len(),
+		Calls: len(d.calls.List()), RecordsQueued: d.outbox.Waiting(), Alarms: d.alarms.list(),
+	}
+	for _, l := range d.edge.Listening() {
+		st.Listeners = append(st.Listeners, ctl.Listener{Transport: l.Transport.Param(), Address: l.Local})
+	}
+	return st
+}
+
+func (d *Daemon) userRoutes(mux *http.ServeMux) {
+	ctl.Handle(mux, "GET /v1/users", func(r *http.Request, _ ctl.None) (ctl.UserPage, error) {
+		q := r.URL.Query()
+		limit, _ := strconv.Atoi(q.Get("limit")) // none, or no number, is the default
+		page := d.users.List(ctl.UserQuery{Text: q.Get("text"), After: q.Get("after"), Limit: limit})
+		for i := range page.Users {
+			d.countDevices(&page.Users[i])
+		}
+		return page, nil
+	})
+	ctl.Handle(mux, "GET /v1/users/{id}", func(r *http.Request, _ ctl.None) (u ctl.User, err error) {
+		a := d.users.ByID(r.PathValue("id"))
+		if a == nil {
+			return u, problem.New(problem.Missing, "user.missing", "there is no such user", "look at the list of users: it may have been removed")
+		}
+		u = a.User()
+		d.countDevices(&u)
+		return u, nil
+	})
+	ctl.Handle(mux, "POST /v1/users", func(_ *http.Request, in ctl.NewUser) (ctl.UserWithSecret, error) { return d.users.Add(in) })
+	ctl.Handle(mux, "PUT /v1/users/{id}", func(r *http.Request, in ctl.UserSpec) (u ctl.User, err error) {
+		revision, err := strconv.ParseUint(r.URL.Query().Get("revision"), 10, 64)
+		if err != nil {
+			return u, problem.New(problem.Invalid, "user.revision", "the revision that is changed is not named", "read the user first and send its revision along")
+		}
+		u, err = d.users.Change(r.PathValue("id"), revision, in)
+		d.countDevices(&u)
+		return u, err
+	})
+	ctl.Handle(mux, "DELETE /v1/users/{id}", func(r *http.Request, _ ctl.None) (ctl.None, error) {
+		return ctl.None{}, d.users.Remove(r.PathValue("id"))
+	})
+	ctl.Handle(mux, "POST /v1/users/{id}/secret", func(r *http.Request, in ctl.Secret) (ctl.UserWithSecret, error) {
+		u, err := d.users.ResetSecret(r.PathValue("id"), in)
+		if err == nil {
+			d.devices.RemoveUser(u.ID) // who has the old secret must not go on
+		}
+		return u, err
+	})
+	ctl.Handle(mux, "POST /v1/users/import", func(r *http.Request, _ ctl.None) (ctl.ImportResult, error) {
+		return d.users.Import(r.Body, r.URL.Query().Get("check") != "")
+	})
+}
+
+func (d *Daemon) countDevices(u *ctl.User) { u.Devices = len(d.devices.Lookup(u.ID)) }
+
+func (d *Daemon) hangUp(r *http.Request, _ ctl.None) (none ctl.None, err error) {
+	if !d.calls.HangUp(r.PathValue("id"), r.URL.Query().Get("by")) {
+		err = problem.New(problem.Missing, "call.missing", "there is no such call", "it may be over: look at the call log")
+	}
+	return none, err
+}
+
+// sign issues a server certificate for a key, naming the box's addresses and what else is asked for.
+func (d *Daemon) sign(_ *http.Request, in ctl.CertificateRequest) (c ctl.Certificate, err error) {
+	pub, err := x509.ParsePKIXPublicKey(in.PublicKey)
+	if err != nil {
+		return c, problem.Wrap(err, problem.Invalid, "certificate.key", "the public key cannot be read", "send it as PKIX in DER")
+	}
+	var names []string
+	ips := d.addresses()
+	for _, n := range in.Names {
+		if a, err := netip.ParseAddr(n); err == nil {
+			ips = append(ips, a)
+		} else {
+			names = append(names, n)
+		}
+	}
+	chain, err := d.ca.Issue(names, ips, pub)
+	return ctl.Certificate{PEM: string(chain)}, err
+}
+
+// aliveEvery is how often a stream says that nothing happened.
+const aliveEvery = 10 * time.Second
+
+// events sends all that is there, then each change.
+func (d *Daemon) events(r *http.Request, emit func(any) error) error {
+	changes, leave := d.hub.join()
+	defer leave()
+	for _, reg := range d.devices.List() {
+		if err := emit(ctl.SwitchEvent{Registered: &reg}); err != nil {
+			return err
+		}
+	}
+	for _, c := range d.calls.List() {
+		if err := emit(ctl.SwitchEvent{Call: &c}); err != nil {
+			return err
+		}
+	}
+	for _, a := range d.alarms.list() {
+		if err := emit(ctl.SwitchEvent{Alarm: &a}); err != nil {
+			return err
+		}
+	}
+	tick := time.NewTicker(aliveEvery)
+	defer tick.Stop()
+	for {
+		ev := ctl.SwitchEvent{Alive: true}
+		select {
+		case <-r.Context().Done():
+			return nil
+		case <-tick.C:
+		case e, open := <-changes:
+			if !open {
+				return nil // it did not keep up: it comes back and starts anew
+			}
+			ev = e
+		}
+		if err := emit(ev); err != nil {
+			return err
+		}
+	}
+}

@@ -1,0 +1,113 @@
+package boxtest
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/coraltele/sanchar/pkg/record"
+	"github.com/coraltele/sanchar/pkg/testkit/netlab"
+)
+
+// API asks the box's public interface from a host, over HTTPS with its CA and an owner's token.
+type API struct {
+	box   *Box
+	base  string
+	token string
+	http  *http.Client
+}
+
+// API returns a client of the box's public interface.
+func (b *Box) API(from *netlab.Host) *API {
+	b.t.Helper()
+	token, err := os.ReadFile(b.token)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	pem, err := os.ReadFile(b.CA())
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(pem)
+	tr := &http.Transport{DialContext: from.DialContext, TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}}
+	b.t.Cleanup(tr.CloseIdleConnections)
+	return &API{
+		box: b, base: fmt.Sprintf("https://%s:%d/api/v1", from.Box4, HTTPS), token: strings.TrimSpace(string(token)),
+		http: &http.Client{Transport: tr, Timeout: netlab.Patience},
+	}
+}
+
+// Try gets path and decodes the answer into out.
+func (a *API) Try(path string, out any) error {
+	req, err := http.NewRequestWithContext(a.box.t.Context(), http.MethodGet, a.base+path, nil)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Authorization", "Bearer "+a.token)
+	resp, err := a.http.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		text, _ := io.ReadAll(resp.Body) // for the message only
+		return fmt.Errorf("GET %s: %s %s", path, resp.Status, text)
+	}
+	return json.NewDecoder(resp.Body).Decode(out)
+}
+
+// Get is Try for what must succeed.
+func (a *API) Get(path string, out any) {
+	a.box.t.Helper()
+	if err := a.Try(path, out); err != nil {
+		a.box.t.Fatal(err)
+	}
+}
+
+// pageLimit is how many records are asked for at once.
+const pageLimit = 1000
+
+// Records returns all records of a list of the API, newest first.
+func Records[T any](a *API, name string, match url.Values) (all []T) {
+	a.box.t.Helper()
+	q := url.Values{"limit": {fmt.Sprint(pageLimit)}}
+	for k, v := range match {
+		q[k] = v
+	}
+	for {
+		var page struct {
+			Records []T    `json:"records"`
+			Next    string `json:"next"`
+		}
+		a.Get("/records/"+name+"?"+q.Encode(), &page)
+		all = append(all, page.Records...)
+		if page.Next == "" {
+			return all
+		}
+		q.Set("before", page.Next)
+	}
+}
+
+// recordEvery is how often records are asked for while they are waited for.
+const recordEvery = 200 * time.Millisecond
+
+// Calls waits until the archive has at least n calls, and returns all.
+func (a *API) Calls(n int) (all []record.Call) {
+	a.box.t.Helper()
+	for until := time.Now().Add(netlab.Patience); ; time.Sleep(recordEvery) {
+		if all = Records[record.Call](a, "calls", nil); len(all) >= n {
+			return all
+		}
+		if time.Now().After(until) {
+			a.box.t.Fatalf("%d of %d calls are in the archive", len(all), n)
+		}
+	}
+}

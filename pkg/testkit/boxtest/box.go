@@ -1,0 +1,166 @@
+// Package boxtest runs the whole product in a lab, as its user starts it, and asks it through its
+// public interfaces: SIP, the API with an owner's token, and the command line's sockets.
+package boxtest
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/coraltele/sanchar/pkg/platform/ctl"
+	"github.com/coraltele/sanchar/pkg/testkit/netlab"
+)
+
+// Domain is the box's domain in tests.
+const Domain = "pbx.test"
+
+// The box's ports: in a namespace of its own the usual ones are free.
+const (
+	SIP   = 5060
+	SIPS  = 5061
+	HTTPS = 8443
+)
+
+// startTime is how long the four daemons may take until all answer, on a busy machine.
+const startTime = 60 * time.Second
+
+// stopTime is longer than the daemons may take to stop.
+const stopTime = 25 * time.Second
+
+// Config says what is special about a box.
+type Config struct {
+	Users []string // names of accounts
+	Count int      // further accounts, u0 and up
+	Data  string   // folder of its data; the lab's when empty
+	Log   string   // level of its log; info when empty
+}
+
+// Box is a running product.
+type Box struct {
+	Lab *netlab.Lab
+
+	t     testing.TB
+	prog  *netlab.Program
+	data  string
+	users string // CSV file
+	log   string
+	token string // file
+}
+
+// Password returns the password of an account.
+func Password(user string) string { return "secret-of-" + user + "-0123456789" }
+
+// Start runs `sanchar dev` on the lab's box and waits until all daemons answer.
+func Start(t testing.TB, lab *netlab.Lab, cfg Config) *Box {
+	t.Helper()
+	b := &Box{Lab: lab, t: t, data: cfg.Data, log: cfg.Log, users: filepath.Join(lab.Box.Dir, "users.csv"), token: filepath.Join(lab.Box.Dir, "token")}
+	if b.data == "" {
+		b.data = filepath.Join(lab.Box.Dir, "data")
+	}
+	if b.log == "" {
+		b.log = "info"
+	}
+	if err := os.WriteFile(b.users, []byte(accounts(cfg)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b.run()
+	t.Cleanup(b.stop)
+	return b
+}
+
+// Number returns the telephone number of the n-th of Config.Users.
+func Number(n int) string { return fmt.Sprint(101 + n) }
+
+func accounts(cfg Config) string {
+	var csv strings.Builder
+	csv.WriteString("user,number,password,name\n")
+	for i, u := range cfg.Users {
+		fmt.Fprintf(&csv, "%s,%s,%s,%s\n", u, Number(i), Password(u), strings.ToUpper(u[:1])+u[1:])
+	}
+	for i := range cfg.Count {
+		u := fmt.Sprint("u", i)
+		fmt.Fprintf(&csv, "%s,%d,%s,\n", u, 200000+i, Password(u))
+	}
+	return csv.String()
+}
+
+func (b *Box) run() {
+	b.t.Helper()
+	cmd := b.Lab.Box.Command(program("sanchar"), "dev", "--data", b.data, "--sip", fmt.Sprint(SIP), "--sips", fmt.Sprint(SIPS), "--https", fmt.Sprint(HTTPS),
+		"--domain", Domain, "--users", b.users, "--admin-token-file", b.token, "--limits", "off", "--log", b.log)
+	b.prog = b.Lab.Box.Run(b.t, cmd)
+	b.prog.Name = "sanchar dev"
+	if _, err := b.prog.Await(0, regexp.MustCompile(`^ready$`), startTime); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// stop stops the box as Ctrl-C does, and wants it to end without a fault.
+func (b *Box) stop() {
+	b.t.Helper()
+	if b.prog.Ended() {
+		b.t.Error("the box ended by itself")
+		return
+	}
+	if err := b.prog.Signal(syscall.SIGINT); err != nil {
+		b.t.Error(err)
+	}
+	if err := b.prog.Wait(stopTime); err != nil {
+		b.t.Errorf("stop of the box: %v", err)
+	}
+	for _, line := range b.prog.After(0) {
+		if strings.Contains(line, "panic") || strings.Contains(line, "DATA RACE") {
+			b.t.Errorf("in the box's log: %s", line)
+		}
+	}
+}
+
+// Log returns the lines that the box wrote after a mark.
+func (b *Box) Log(mark int) []string { return b.prog.After(mark) }
+
+// Mark returns a point in the box's log.
+func (b *Box) Mark() int { return b.prog.Mark() }
+
+// Server returns where a host finds the box's SIP port for a transport.
+func Server(h *netlab.Host, transport string) netip.AddrPort {
+	if transport == "tls" {
+		return netip.AddrPortFrom(h.Box4, SIPS)
+	}
+	return netip.AddrPortFrom(h.Box4, SIP)
+}
+
+// Switch returns a client of switchd's socket.
+func (b *Box) Switch() ctl.Switch {
+	s := ctl.NewSwitch(b.socket("switch"))
+	b.t.Cleanup(func() { _ = s.Close() }) // idle connections only
+	return s
+}
+
+// Media returns a client of mediad's socket.
+func (b *Box) Media() ctl.Media {
+	m := ctl.NewMedia(b.socket("media"))
+	b.t.Cleanup(func() { _ = m.Close() }) // idle connections only
+	return m
+}
+
+func (b *Box) socket(name string) string { return filepath.Join(b.data, "run", name+".sock") }
+
+// CA writes the certificate of the box's CA to a file, as a user installs it in a phone.
+func (b *Box) CA() (file string) {
+	b.t.Helper()
+	ca, err := b.Switch().CA(b.t.Context())
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	file = filepath.Join(b.Lab.Box.Dir, "ca.pem")
+	if err := os.WriteFile(file, []byte(ca.PEM), 0o600); err != nil {
+		b.t.Fatal(err)
+	}
+	return file
+}

@@ -1,0 +1,94 @@
+package boxtest
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/coraltele/sanchar/pkg/testkit/netlab"
+)
+
+// PID returns the process id of one of the box's daemons.
+func (b *Box) PID(daemon string) int {
+	b.t.Helper()
+	pid := b.find(daemon)
+	if pid == 0 {
+		b.t.Fatalf("%s does not run", daemon)
+	}
+	return pid
+}
+
+// find looks for a daemon among the children of `sanchar dev`; 0 is none.
+func (b *Box) find(daemon string) int {
+	b.t.Helper()
+	stats, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	for _, file := range stats {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			continue // it ended meanwhile
+		}
+		// proc_pid_stat(5): pid (comm) state ppid
+		open, shut := bytes.IndexByte(text, '('), bytes.LastIndexByte(text, ')')
+		rest := strings.Fields(string(text[shut+1:]))
+		if string(text[open+1:shut]) == daemon && rest[1] == strconv.Itoa(b.prog.PID()) && rest[0] != "Z" {
+			pid, _ := strconv.Atoi(strings.TrimSpace(string(text[:open]))) // the kernel wrote it
+			return pid
+		}
+	}
+	return 0
+}
+
+// Kill ends a daemon with SIGKILL and returns when its successor runs.
+func (b *Box) Kill(daemon string) {
+	b.t.Helper()
+	old := b.PID(daemon)
+	b.signal(old, syscall.SIGKILL)
+	for until := time.Now().Add(netlab.Patience); ; time.Sleep(time.Millisecond) {
+		if pid := b.find(daemon); pid != 0 && pid != old {
+			return
+		}
+		if time.Now().After(until) {
+			b.t.Fatalf("%s was not started again", daemon)
+		}
+	}
+}
+
+// Freeze stops a daemon's threads, as a hang does, and returns what lets it go on.
+func (b *Box) Freeze(daemon string) (thaw func()) {
+	b.t.Helper()
+	pid := b.PID(daemon)
+	b.signal(pid, syscall.SIGSTOP)
+	return func() { b.signal(pid, syscall.SIGCONT) }
+}
+
+func (b *Box) signal(pid int, s syscall.Signal) {
+	b.t.Helper()
+	if err := syscall.Kill(pid, s); err != nil {
+		b.t.Fatalf("signal %v to %d: %v", s, pid, err)
+	}
+}
+
+// Memory returns the proportional set size of a daemon in bytes.
+func (b *Box) Memory(daemon string) int {
+	b.t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", b.PID(daemon)))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if rest, ok := strings.CutPrefix(line, "Pss:"); ok {
+			kB, _ := strconv.Atoi(strings.Fields(rest)[0]) // the kernel wrote it
+			return kB << 10
+		}
+	}
+	b.t.Fatal("no Pss in smaps_rollup")
+	return 0
+}

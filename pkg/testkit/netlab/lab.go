@@ -1,0 +1,165 @@
+// Package netlab makes small networks for tests out of network namespaces: a box in the middle and
+// hosts around it, each on a wire of its own, so that a host reaches the box and nobody else.
+package netlab
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// KeepKey names the variable that, when set, keeps the folders of labs for a person to look at.
+const KeepKey = "NETLAB_KEEP"
+
+// Lab is a network that lives as long as its test.
+type Lab struct {
+	Box   *Host
+	Dir   string // of all files of the lab; its path is short, for unix sockets
+	V6    bool   // the kernel has IPv6
+	wires int
+}
+
+// New makes a lab with a box and no hosts yet.
+func New(t testing.TB) *Lab {
+	t.Helper()
+	need(t)
+	dir, err := os.MkdirTemp("", "lab")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if os.Getenv(KeepKey) != "" {
+			t.Log("files of the lab are in", dir)
+		} else if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	l := &Lab{Dir: dir}
+	_, err = os.Stat("/proc/sys/net/ipv6")
+	l.V6 = err == nil
+	l.Box = l.newHost(t, "box")
+	return l
+}
+
+// Host adds a host with a wire to the box. Its default route is the box, which forwards nothing:
+// what the host sends to anybody else is seen on its wire and goes no further.
+func (l *Lab) Host(t testing.TB, name string) *Host {
+	t.Helper()
+	l.wires++
+	h := l.newHost(t, name)
+	if err := l.connect(h, l.wires); err != nil {
+		t.Fatalf("wire of %s: %v", name, err)
+	}
+	return h
+}
+
+// newHost makes a namespace with a loopback interface that is up.
+func (l *Lab) newHost(t testing.TB, name string) *Host {
+	t.Helper()
+	h := &Host{Name: name, Dir: filepath.Join(l.Dir, name), work: make(chan func()), ended: make(chan struct{})}
+	if err := os.Mkdir(h.Dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.begin(); err != nil {
+		t.Fatalf("namespace of %s: %v", name, err)
+	}
+	t.Cleanup(h.end)
+	err := h.Do(func() error {
+		lo, err := netlink.LinkByName("lo")
+		if err == nil {
+			err = netlink.LinkSetUp(lo)
+		}
+		return errors.Join(err, forwardNothing())
+	})
+	if err != nil {
+		t.Fatalf("loopback of %s: %v", name, err)
+	}
+	return h
+}
+
+// forwardNothing turns forwarding off: a new namespace may have got it from the machine.
+func forwardNothing() error {
+	for _, name := range []string{"ipv4/ip_forward", "ipv6/conf/all/forwarding"} {
+		file := "/proc/sys/net/" + name
+		now, err := os.ReadFile(file)
+		if errors.Is(err, os.ErrNotExist) || (err == nil && strings.TrimSpace(string(now)) == "0") {
+			continue
+		}
+		if err := os.WriteFile(file, []byte("0"), 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// connect gives h the n-th wire. The addresses are those for benchmarks and documentation (RFC 2544,
+// RFC 3849), which nobody has.
+func (l *Lab) connect(h *Host, n int) error {
+	h.V4, h.Box4 = netip.AddrFrom4([4]byte{198, 18, byte(n), 2}), netip.AddrFrom4([4]byte{198, 18, byte(n), 1})
+	if l.V6 {
+		h.V6 = netip.MustParseAddr(fmt.Sprintf("2001:db8:%x::2", n))
+		h.Box6 = netip.MustParseAddr(fmt.Sprintf("2001:db8:%x::1", n))
+	}
+	near := fmt.Sprintf("to%d", n)
+	err := l.Box.Do(func() error {
+		wire := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: near}, PeerName: "eth0", PeerNamespace: netlink.NsFd(h.ns)}
+		if err := netlink.LinkAdd(wire); err != nil {
+			return err
+		}
+		return raise(near, h.Box4, h.Box6)
+	})
+	if err != nil {
+		return err
+	}
+	return h.Do(func() error {
+		return errors.Join(raise("eth0", h.V4, h.V6), routeVia(h.Box4), routeVia(h.Box6))
+	})
+}
+
+// raise gives an interface its addresses and brings it up.
+func raise(name string, addrs ...netip.Addr) error {
+	link, err := netlink.LinkByName(name)
+	if err != nil {
+		return err
+	}
+	for _, a := range addrs {
+		if !a.IsValid() {
+			continue
+		}
+		ip := &net.IPNet{IP: a.AsSlice(), Mask: net.CIDRMask(24, 32)}
+		if a.Is6() {
+			ip.Mask = net.CIDRMask(64, 128)
+		}
+		// Nobody else is on the wire, so the address need not be asked for first (RFC 4862 §5.4).
+		if err := netlink.AddrAdd(link, &netlink.Addr{IPNet: ip, Flags: unix.IFA_F_NODAD}); err != nil {
+			return fmt.Errorf("address %s: %w", a, err)
+		}
+	}
+	// One packet on the wire is one packet in a capture: none are joined into larger ones.
+	if err := netlink.LinkSetGSOMaxSegs(link, 1); err != nil {
+		return fmt.Errorf("segments: %w", err)
+	}
+	return netlink.LinkSetUp(link)
+}
+
+func routeVia(gateway netip.Addr) error {
+	if !gateway.IsValid() {
+		return nil
+	}
+	link, err := netlink.LinkByName("eth0")
+	if err != nil {
+		return err
+	}
+	if err := netlink.RouteAdd(&netlink.Route{LinkIndex: link.Attrs().Index, Gw: gateway.AsSlice()}); err != nil {
+		return fmt.Errorf("default route via %s: %w", gateway, err)
+	}
+	return nil
+}
