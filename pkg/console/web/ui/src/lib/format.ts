@@ -104,6 +104,7 @@ export function splitNumbers(typed: string): string[] {
 export function userNameOf(person: string): string {
   return person
     .normalize('NFD')
+    .replace(/\p{M}/gu, '')
     .toLowerCase()
     .replace(/[^a-z0-9]+/g, '.')
     .replace(/^\.+|\.+$/g, '')
