@@ -2,6 +2,8 @@ package page
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"log/slog"
 	"net/http"
@@ -78,16 +80,27 @@ func (b *box) serve(run func(context.Context) error) {
 func (b *box) awaitPage() {
 	b.t.Helper()
 	client := ctl.NewAdmin(filepath.Join(b.dir, "admin.sock"))
-	for range 5000 {
+	for end := time.Now().Add(stepLimit); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		st, err := client.Status(b.t.Context())
-		_, signed := os.Stat(filepath.Join(b.dir, "data", "tls-chain.pem"))
-		if err == nil && signed == nil && !strings.HasSuffix(st.Page, ":0") {
-			b.address = st.Page
+		if err != nil || strings.HasSuffix(st.Page, ":0") {
+			continue
+		}
+		b.address = st.Page
+		if cert, err := shown(st.Page); err == nil && cert.Issuer.CommonName == b.sw.CA().Subject.CommonName {
 			return
 		}
-		time.Sleep(time.Millisecond)
 	}
 	b.t.Fatal("admind does not serve its page")
+}
+
+// shown is the certificate that a page shows.
+func shown(address string) (*x509.Certificate, error) {
+	conn, err := tls.Dial("tcp", strings.TrimPrefix(address, "https://"), &tls.Config{InsecureSkipVerify: true})
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	return conn.ConnectionState().PeerCertificates[0], nil
 }
 
 // startOthers runs a mediad and a netd that only tell how they are.

@@ -3,7 +3,6 @@ package page
 import (
 	"context"
 	"crypto/sha256"
-	"crypto/tls"
 	"encoding/base64"
 	"os"
 	"os/exec"
@@ -16,6 +15,7 @@ import (
 	"github.com/chromedp/cdproto/browser"
 	"github.com/chromedp/cdproto/emulation"
 	devlog "github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 )
@@ -94,12 +94,11 @@ func visit(t *testing.T, b *box, l look) *visitor {
 // fingerprint is of the public key that the box shows: the browser trusts it and no other.
 func fingerprint(t *testing.T, address string) string {
 	t.Helper()
-	conn, err := tls.Dial("tcp", strings.TrimPrefix(address, "https://"), &tls.Config{InsecureSkipVerify: true})
+	cert, err := shown(address)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
-	sum := sha256.Sum256(conn.ConnectionState().PeerCertificates[0].RawSubjectPublicKeyInfo)
+	sum := sha256.Sum256(cert.RawSubjectPublicKeyInfo)
 	return base64.StdEncoding.EncodeToString(sum[:])
 }
 
@@ -143,6 +142,10 @@ func (v *visitor) hear(ev any) {
 			for _, a := range e.Args {
 				v.trouble = append(v.trouble, string(a.Value)+" "+a.Description)
 			}
+		}
+	case *network.EventRequestWillBeSent:
+		if u := e.Request.URL; !strings.HasPrefix(u, v.b.address+"/") && !strings.HasPrefix(u, "data:") && !strings.HasPrefix(u, "blob:") {
+			v.trouble = append(v.trouble, "something from outside the box: "+u)
 		}
 	case *devlog.EventEntryAdded:
 		if e.Entry.Level == "error" || e.Entry.Level == "warning" {

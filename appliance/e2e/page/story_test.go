@@ -142,7 +142,7 @@ func (v *visitor) callInLog() {
 	v.b.fill()
 	v.menu("nav.logs")
 	v.heading(v.text("log.calls.title"))
-	v.see(v.text("status.busy"))
+	v.see(v.text("log.shown.all", "n", "6"))
 	call := callRecord(5 * time.Minute)
 	v.b.store(record.KindCall, call.ID, call)
 	v.press(v.text("log.fresh", "n", "1"))

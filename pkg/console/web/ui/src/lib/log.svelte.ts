@@ -88,6 +88,7 @@ export class Log<R extends Kept> {
   private async fetch(before: string): Promise<void> {
     const mine = ++this.asked;
     this.busy = true;
+    if (!before) this.newcomers.clear(); // what comes from now on may be in the answer or not
     const found: R[] = [];
     let cursor = before;
     try {
@@ -102,10 +103,8 @@ export class Log<R extends Kept> {
       this.next = cursor;
       this.known = true;
       this.problem = null;
-      if (!before) {
-        this.fresh = 0;
-        this.newcomers.clear();
-      }
+      for (const r of found) this.newcomers.delete(r.id);
+      this.fresh = this.newcomers.size;
     } catch (thrown) {
       if (mine === this.asked) this.problem = asProblem(thrown);
     } finally {

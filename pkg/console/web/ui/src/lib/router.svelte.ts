@@ -20,6 +20,11 @@ class Router {
     history.pushState(null, '', to);
     this.read();
     scrollTo(0, 0);
+    await this.arrive();
+  }
+
+  /** Gives the focus to the heading of a view that is new to the reader. */
+  async arrive(): Promise<void> {
     await tick();
     document.querySelector<HTMLElement>('h1')?.focus({ preventScroll: true });
   }

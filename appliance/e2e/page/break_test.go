@@ -1,0 +1,72 @@
+package page
+
+import (
+	"testing"
+)
+
+// TestSignInRunsOut: somebody ends all other sign-ins; the page says so and, after signing in,
+// is where it was.
+func TestSignInRunsOut(t *testing.T) {
+	t.Parallel()
+	b := startBox(t)
+	other := b.setUp()
+	v := signedIn(t, b, phone(), "/logs/calls?status=busy&when=today")
+	v.heading(v.text("log.calls.title"))
+	v.see(v.text("live.live"))
+	v.expect("ERR_INCOMPLETE_CHUNKED_ENCODING", "ERR_HTTP2_PROTOCOL_ERROR", "status of 401")
+	other.call("DELETE", "/me/sessions", nil)
+	v.see(v.text("signin.expired"))
+	v.check("signin-expired")
+	v.signIn()
+	v.heading(v.text("log.calls.title"))
+	if where := evaluate[string](v, "location.pathname + location.search"); where != "/logs/calls?status=busy&when=today" {
+		t.Errorf("came back to %s", where)
+	}
+	if status := evaluate[string](v, finder+".field("+quote(v.text("call.status"))+").value"); status != "busy" {
+		t.Errorf("the filter is %q", status)
+	}
+}
+
+// TestConnectionBreaks: the page says that it is blind, connects again by itself and then shows
+// what it missed.
+func TestConnectionBreaks(t *testing.T) {
+	t.Parallel()
+	b := startBox(t)
+	b.setUp()
+	w := newWire(t, b)
+	v := signedIn(t, b, desktop(), "/calls")
+	v.see(v.text("live.live"), v.text("calls.none"))
+	b.sw.SetCall(liveCall("c1"))
+	v.see("Vikram Seth")
+	v.expect("net::ERR_")
+	w.pull()
+	v.see(v.text("live.broken"))
+	v.check("broken")
+	b.sw.EndCall("c1")
+	later := liveCall("c2")
+	later.Caller.Name = "Missed Meanwhile"
+	b.sw.SetCall(later)
+	w.putBack()
+	v.see(v.text("live.live"), "Missed Meanwhile", v.text("calls.count", "n", "1"))
+}
+
+// TestPartAway: what cannot be asked is said, with a way to try again; the rest works.
+func TestPartAway(t *testing.T) {
+	t.Parallel()
+	b := startBox(t)
+	b.setUp()
+	v := signedIn(t, b, desktop(), "/")
+	v.see(v.text("health.title"))
+	v.expect("status of 503")
+	b.sw.Leave()
+	v.see(v.text("health.bad"), v.text("away.switchd"))
+	v.check("overview-away")
+	v.menu("nav.users")
+	v.see(v.text("act.retry"))
+	v.check("users-away")
+	b.sw.Return()
+	v.press(v.text("act.retry"))
+	v.see(v.text("users.none"))
+	v.menu("nav.overview")
+	v.gone(v.text("away.switchd"))
+}
