@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -39,9 +40,20 @@ func (b *Box) API(from *netlab.Host) *API {
 	pool.AppendCertsFromPEM(pem)
 	tr := &http.Transport{DialContext: from.DialContext, TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}}
 	b.t.Cleanup(tr.CloseIdleConnections)
-	return &API{
+	a := &API{
 		box: b, base: fmt.Sprintf("https://%s:%d/api/v1", from.Box4, HTTPS), token: strings.TrimSpace(string(token)),
 		http: &http.Client{Transport: tr, Timeout: netlab.Patience},
+	}
+	// The page's certificate names an address a moment after the box has it.
+	for until := time.Now().Add(netlab.Patience); ; time.Sleep(recordEvery) {
+		err := a.Try("/overview", &json.RawMessage{})
+		var untrusted *tls.CertificateVerificationError
+		switch {
+		case err == nil:
+			return a
+		case !errors.As(err, &untrusted) || time.Now().After(until):
+			b.t.Fatal(err)
+		}
 	}
 }
 

@@ -36,7 +36,7 @@ const stopTime = 25 * time.Second
 // Config says what is special about a box.
 type Config struct {
 	Users []string // names of accounts
-	Count int      // further accounts, u0 and up
+	Count int      // further accounts, named by User
 	Data  string   // folder of its data; the lab's when empty
 	Log   string   // level of its log; info when empty
 }
@@ -77,6 +77,9 @@ func Start(t testing.TB, lab *netlab.Lab, cfg Config) *Box {
 // Number returns the telephone number of the n-th of Config.Users.
 func Number(n int) string { return fmt.Sprint(101 + n) }
 
+// User returns the name of the n-th of Config.Count accounts.
+func User(n int) string { return fmt.Sprint("u", n) }
+
 func accounts(cfg Config) string {
 	var csv strings.Builder
 	csv.WriteString("user,number,password,name\n")
@@ -84,7 +87,7 @@ func accounts(cfg Config) string {
 		fmt.Fprintf(&csv, "%s,%s,%s,%s\n", u, Number(i), Password(u), strings.ToUpper(u[:1])+u[1:])
 	}
 	for i := range cfg.Count {
-		u := fmt.Sprint("u", i)
+		u := User(i)
 		fmt.Fprintf(&csv, "%s,%d,%s,\n", u, 200000+i, Password(u))
 	}
 	return csv.String()
@@ -105,7 +108,7 @@ func (b *Box) run() {
 func (b *Box) stop() {
 	b.t.Helper()
 	if b.prog.Ended() {
-		b.t.Error("the box ended by itself")
+		b.t.Errorf("the box ended by itself: %v", b.prog.Wait(0))
 		return
 	}
 	if err := b.prog.Signal(syscall.SIGINT); err != nil {

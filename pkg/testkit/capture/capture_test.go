@@ -49,6 +49,7 @@ func TestLossAndGapsOfARelayAreSeen(t *testing.T) {
 	a, b := l.Host(t, "a"), l.Host(t, "b")
 	from, near, far, to := socket(t, a, a.V4), socket(t, l.Box, a.Box4), socket(t, l.Box, b.Box4), socket(t, b, b.V4)
 	c := Start(t, l.Box)
+	begin := time.Now()
 	const n, lost, late, pause = 10, 4, 7, 60 * time.Millisecond
 	buf := make([]byte, 1500)
 	for seq := range uint16(n) {
@@ -69,7 +70,7 @@ func TestLossAndGapsOfARelayAreSeen(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	all := c.await(t, 2*n-1).Transits(ptime, 0)
+	all := c.await(t, 2*n-1).Transits(ptime, begin, time.Now())
 	if len(all) != 1 || all[0].Packets != n || all[0].Lost != 1 || all[0].In.SSRC != 77 || all[0].In.Src != addr(from) {
 		t.Fatalf("transits: %+v", all)
 	}

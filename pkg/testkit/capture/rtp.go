@@ -61,17 +61,16 @@ type Transit struct {
 	Gap time.Duration
 }
 
-// Transits pairs what came into the box with what left it, by source and sequence number. ptime is
-// the time between two packets of a source. What came within the last settle may not have left yet
-// and is left out.
-func (c *Capture) Transits(ptime, settle time.Duration) (all []Transit) {
-	came, left, last := c.bothWays()
+// Transits pairs what came into the box from one time to another with what left it, by source and
+// sequence number. ptime is the time between two packets of a source.
+func (c *Capture) Transits(ptime time.Duration, from, to time.Time) (all []Transit) {
+	came, left := c.bothWays()
 	for s, packets := range came {
 		t := Transit{In: s}
 		before := time.Duration(-1)
 		for _, p := range packets {
-			if last.Sub(p.At) < settle {
-				break
+			if p.At.Before(from) || p.At.After(to) {
+				continue
 			}
 			t.Packets++
 			out, ok := left[packetID{s.SSRC, p.Seq}]
@@ -97,15 +96,14 @@ type packetID struct {
 	seq  uint16
 }
 
-// bothWays returns the streams that came, when each packet left, and the time of the last packet.
-func (c *Capture) bothWays() (came map[Stream][]RTP, left map[packetID]time.Time, last time.Time) {
+// bothWays returns the streams that came, and when each packet left.
+func (c *Capture) bothWays() (came map[Stream][]RTP, left map[packetID]time.Time) {
 	came, left = map[Stream][]RTP{}, map[packetID]time.Time{}
 	for _, p := range c.Packets() {
 		d, ok := p.udp()
 		if !ok || !isRTP(d.Payload) {
 			continue
 		}
-		last = d.At
 		ssrc, seq := binary.BigEndian.Uint32(d.Payload[8:]), binary.BigEndian.Uint16(d.Payload[2:])
 		if d.Out {
 			left[packetID{ssrc, seq}] = d.At
@@ -114,5 +112,5 @@ func (c *Capture) bothWays() (came map[Stream][]RTP, left map[packetID]time.Time
 			came[s] = append(came[s], RTP{d.At, seq, d.Payload[1] & 0x7f})
 		}
 	}
-	return came, left, last
+	return came, left
 }

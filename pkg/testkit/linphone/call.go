@@ -3,6 +3,7 @@ package linphone
 import (
 	"fmt"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"time"
 
@@ -78,10 +79,12 @@ func (p *Phone) HangUp(id int) {
 	p.Command(fmt.Sprint("terminate ", id))
 }
 
-// Over waits until a call is over and returns why, in linphonec's words.
+// Over waits until a call is over and returns why, in linphonec's words: "error" is all that it
+// says of most refusals.
 func (p *Phone) Over(id int) (why string) {
 	p.t.Helper()
-	return p.await(0, fmt.Sprintf(`Call %d with .* ended \((.*)\)`, id))[1]
+	m := p.await(0, fmt.Sprintf(`Call %d with .* (?:ended \((.*)\)|(error)\.)`, id))
+	return m[1] + m[2]
 }
 
 // Hold puts the current call on hold.
@@ -163,4 +166,10 @@ func (r *Recording) Hears(want float64, others ...float64) {
 			r.phone.t.Fatalf("%s does not hear %.0f Hz clean: %s", r.phone.User, want, s.Describe(append([]float64{want}, others...)...))
 		}
 	}
+}
+
+// Digit waits until a digit that the far end dialled in a call is heard.
+func (p *Phone) Digit(mark int, digit string) {
+	p.t.Helper()
+	p.await(mark, "Receiving tone "+regexp.QuoteMeta(digit)+" from")
 }

@@ -100,8 +100,8 @@ func forwardNothing() error {
 	return nil
 }
 
-// connect gives h the n-th wire. The addresses are those for benchmarks and documentation (RFC 2544,
-// RFC 3849), which nobody has.
+// connect gives h the n-th wire. The addresses are those for benchmarks and documentation,
+// which nobody has.
 func (l *Lab) connect(h *Host, n int) error {
 	h.V4, h.Box4 = netip.AddrFrom4([4]byte{198, 18, byte(n), 2}), netip.AddrFrom4([4]byte{198, 18, byte(n), 1})
 	if l.V6 {

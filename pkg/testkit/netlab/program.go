@@ -140,10 +140,12 @@ func (p *Program) Signal(s syscall.Signal) error { return p.cmd.Process.Signal(s
 func (p *Program) Wait(patience time.Duration) error {
 	select {
 	case <-p.ended:
-		return p.err
 	case <-time.After(patience):
+	}
+	if !p.Ended() {
 		return fmt.Errorf("%s did not end within %s", p.Name, patience)
 	}
+	return p.err
 }
 
 // Ended reports whether the program has ended.
