@@ -32,7 +32,8 @@ const (
 // box is an admind with stand-ins of the other daemons around it.
 type box struct {
 	t       *testing.T
-	dir     string
+	dir     string // of the sockets
+	data    string // of admind
 	sw      *fakeswitch.Switch
 	address string // of the page: https://127.0.0.1:port
 }
@@ -45,7 +46,7 @@ func startBox(t *testing.T) *box {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	b := &box{t: t, dir: dir}
+	b := &box{t: t, dir: dir, data: filepath.Join(dir, "data")}
 	b.sw = fakeswitch.Start(t, filepath.Join(dir, "switch.sock"), "")
 	b.startOthers()
 	n, err := notify.New()
@@ -53,7 +54,7 @@ func startBox(t *testing.T) *box {
 		t.Fatal(err)
 	}
 	d, err := admind.New(admind.Config{
-		RunDir: dir, DataDir: filepath.Join(dir, "data"), Bind: "127.0.0.1", Version: "1.0.0", Notify: n, Log: slog.New(slog.DiscardHandler),
+		RunDir: dir, DataDir: b.data, Bind: "127.0.0.1", Version: "1.0.0", Notify: n, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -141,7 +142,7 @@ func (b *box) startOthers() {
 // code is what the box's own screen shows.
 func (b *box) code() string {
 	b.t.Helper()
-	text, err := os.ReadFile(filepath.Join(b.dir, "data", "setup-code"))
+	text, err := os.ReadFile(filepath.Join(b.data, "setup-code"))
 	if err != nil {
 		b.t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package page
 
 import (
+	"net"
 	"testing"
 )
 
@@ -33,7 +34,7 @@ func TestConnectionBreaks(t *testing.T) {
 	t.Parallel()
 	b := startBox(t)
 	b.setUp()
-	w := newWire(t, b)
+	w := newWire(t, b, net.Dial)
 	v := signedIn(t, b, desktop(), "/calls")
 	v.see(v.text("live.live"), v.text("calls.none"))
 	b.sw.SetCall(liveCall("c1"))
@@ -48,6 +49,21 @@ func TestConnectionBreaks(t *testing.T) {
 	b.sw.SetCall(later)
 	w.putBack()
 	v.see(v.text("live.live"), "Missed Meanwhile", v.text("calls.count", "n", "1"))
+}
+
+// TestIdle: before the sign-in ends for want of a sign of life, the page asks; one key keeps it.
+func TestIdle(t *testing.T) {
+	t.Parallel()
+	b := startBox(t)
+	b.setUp()
+	v := signedIn(t, b, desktop(), "/users")
+	v.see(v.text("live.live"))
+	evaluate[bool](v, "(() => { const real = Date.now; Date.now = () => real() + 14.3 * 60 * 1000; return true; })()")
+	v.see(v.text("idle.title"))
+	v.check("idle")
+	v.press(v.text("idle.stay"))
+	v.gone(v.text("idle.title"))
+	v.see(v.text("users.none"))
 }
 
 // TestPartAway: what cannot be asked is said, with a way to try again; the rest works.

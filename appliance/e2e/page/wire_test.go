@@ -12,6 +12,7 @@ import (
 type wire struct {
 	ln     net.Listener
 	target string
+	dial   func(network, address string) (net.Conn, error)
 
 	mu     sync.Mutex // guards what follows
 	pulled bool
@@ -20,13 +21,13 @@ type wire struct {
 }
 
 // newWire puts a cable before the box: its address is the cable's from now on.
-func newWire(t *testing.T, b *box) *wire {
+func newWire(t *testing.T, b *box, dial func(network, address string) (net.Conn, error)) *wire {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &wire{ln: ln, target: strings.TrimPrefix(b.address, "https://"), conns: map[net.Conn]bool{}}
+	w := &wire{ln: ln, dial: dial, target: strings.TrimPrefix(b.address, "https://"), conns: map[net.Conn]bool{}}
 	b.address = "https://" + ln.Addr().String()
 	w.ended.Go(w.accept)
 	t.Cleanup(func() {
@@ -43,7 +44,7 @@ func (w *wire) accept() {
 		if err != nil {
 			return
 		}
-		far, err := net.Dial("tcp", w.target)
+		far, err := w.dial("tcp", w.target)
 		if err != nil || !w.keep(near, far) {
 			near.Close()
 			continue

@@ -66,12 +66,12 @@ class Live {
   private connect(): void {
     const source = new EventSource(`${prefix}/events`);
     this.source = source;
-    this.heard = Date.now();
+    this.heard = performance.now();
     source.onopen = () => this.opened();
     source.onerror = () => this.lost(source);
     for (const name of names) {
       source.addEventListener(name, (e) => {
-        this.heard = Date.now();
+        this.heard = performance.now();
         this.take({ event: name, data: JSON.parse((e as MessageEvent<string>).data) } as Told);
       });
     }
@@ -100,7 +100,7 @@ class Live {
 
   /** A connection that died without a word, as under a sleeping laptop, is noticed by its silence. */
   private listen(): void {
-    if (this.source && Date.now() - this.heard > silence) this.lost(this.source);
+    if (this.source && performance.now() - this.heard > silence) this.lost(this.source);
   }
 
   private take(told: Told): void {

@@ -122,8 +122,15 @@ export class Log<R extends Kept> {
         } else {
           this.newcomers.add(id);
           this.fresh = this.newcomers.size;
+          if (this.waits) void this.load();
         }
       },
     });
+  }
+
+  /** Nothing is shown and nothing but the present is asked for: the first record is shown by itself. */
+  private get waits(): boolean {
+    const present = this.preset !== 'yesterday' && this.preset !== 'custom';
+    return this.known && this.records.length === 0 && present && this.active === 0 && this.value('text') === '';
   }
 }

@@ -71,7 +71,7 @@ export const en = {
   'signin.name': 'Name',
   'signin.password': 'Password',
   'signin.do': 'Sign in',
-  'signin.expired': 'You were signed out because nothing happened for a while. Sign in and you are back where you were.',
+  'signin.expired': 'Your sign-in has ended. Sign in again and you are back where you were.',
   'signin.left': 'You are signed out.',
   'signin.lost': 'Password lost? The owner of the box can help.',
   'signout.do': 'Sign out',
