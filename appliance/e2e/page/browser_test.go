@@ -104,23 +104,27 @@ func fingerprint(t *testing.T, address string) string {
 
 func (v *visitor) prepare() {
 	v.t.Helper()
-	scheme := map[bool]string{false: "light", true: "dark"}[v.look.dark]
 	options := []chromedp.EmulateViewportOption{}
 	if v.look.phone {
 		options = append(options, chromedp.EmulateMobile, chromedp.EmulateTouch)
 	}
-	v.do(
-		chromedp.EmulateViewport(v.look.width, v.look.height, options...),
-		chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error {
-			_, err := chromedp.Call(ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{
-				{Name: "prefers-color-scheme", Value: scheme}, {Name: "prefers-reduced-motion", Value: "reduce"},
-			}})
-			return err
-		}),
-	)
+	v.do(chromedp.EmulateViewport(v.look.width, v.look.height, options...))
+	v.media("")
 	_, err := chromedp.CallBrowser(v.ctx, browser.SetDownloadBehavior, browser.SetDownloadBehaviorParams{
 		Behavior: browser.SetDownloadBehaviorBehaviorAllow, DownloadPath: v.files,
 	})
+	if err != nil {
+		v.t.Fatal(err)
+	}
+}
+
+// media shows the page on a screen, or as on paper with "print".
+func (v *visitor) media(kind string) {
+	v.t.Helper()
+	scheme := map[bool]string{false: "light", true: "dark"}[v.look.dark]
+	_, err := chromedp.Call(v.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Media: kind, Features: []*emulation.MediaFeature{
+		{Name: "prefers-color-scheme", Value: scheme}, {Name: "prefers-reduced-motion", Value: "reduce"},
+	}})
 	if err != nil {
 		v.t.Fatal(err)
 	}

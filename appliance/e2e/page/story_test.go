@@ -179,7 +179,14 @@ func (v *visitor) otherScreens() {
 	v.press(v.text("log.audit"))
 	v.see(v.text("did.hangup"), v.text("did.useradd"))
 	v.check("log-audit")
-	v.menu("nav.network")
+	if v.look.phone {
+		v.press(v.text("nav.more"))
+		v.see(v.text("nav.account"))
+		v.check("more")
+		v.press(v.text("nav.network"))
+	} else {
+		v.menu("nav.network")
+	}
 	v.see("eth1", v.text("link.nocable"))
 	v.check("network")
 	v.menu("nav.overview")
@@ -188,6 +195,10 @@ func (v *visitor) otherScreens() {
 	v.b.sw.Raise(ctl.Alarm{Code: "switch.outbox", Text: "records wait for the archive", Cure: "free disk space", Since: time.Now()})
 	v.await("document.querySelector('.alarms') !== null", "the alarm")
 	v.check("overview")
+	v.press(v.text("reach.ca"))
+	if pem := v.download("sanchar-ca.pem"); !strings.Contains(pem, "BEGIN CERTIFICATE") {
+		v.t.Errorf("the box's certificate: %s", pem)
+	}
 	v.b.sw.Clear("switch.outbox")
 	v.await("document.querySelector('.alarms') === null", "the end of the alarm")
 	v.menu("nav.account")

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/chromedp/chromedp"
@@ -89,6 +90,7 @@ func (v *visitor) userEnds(u ctl.User) {
 	v.press(v.text("user.reset"))
 	v.press(v.text("user.reset.do"))
 	v.see(v.text("secret.once"))
+	v.printSheet(u)
 	v.press(v.text("secret.done"))
 	v.press(v.text("user.delete"))
 	v.fill(v.text("confirm.type", "word", u.Name), "something else")
@@ -98,6 +100,30 @@ func (v *visitor) userEnds(u ctl.User) {
 	v.fill(v.text("confirm.type", "word", u.Name), u.Name)
 	v.press(v.text("user.delete"))
 	v.see(v.text("user.deleted", "name", u.Name), v.text("users.none"))
+}
+
+// printSheet looks at what would be on paper.
+func (v *visitor) printSheet(u ctl.User) {
+	v.t.Helper()
+	evaluate[bool](v, "(window.print = () => { window.paper = document.querySelector('body > .print-sheet').cloneNode(true); }, true)")
+	v.press(v.text("secret.print"))
+	v.await("window.paper && !document.querySelector('body > .print-sheet')", "the printed sheet to be gone")
+	secret := evaluate[string](v, "[...document.querySelectorAll('dialog dt')].find((e) => e.textContent === "+
+		quote(v.text("settings.password"))+").nextElementSibling.querySelector('.mono').textContent")
+	paper := evaluate[string](v, "window.paper.textContent + window.paper.querySelector('img').src")
+	for _, want := range []string{secret, "sip:" + u.Name + "@" + domain, "data:image/svg+xml", v.text("secret.qr.2")} {
+		if !strings.Contains(paper, want) {
+			v.t.Errorf("%q is not on paper: %s", want, paper)
+		}
+	}
+	v.media("print")
+	evaluate[bool](v, "(document.body.append(window.paper), true)")
+	v.shot("paper")
+	if evaluate[bool](v, "document.querySelector('#app').checkVisibility()") {
+		v.t.Error("the page itself would be printed, too")
+	}
+	evaluate[bool](v, "(window.paper.remove(), true)")
+	v.media("")
 }
 
 // TestImport sends a file with faults, then a good one.
