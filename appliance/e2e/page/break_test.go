@@ -3,6 +3,9 @@ package page
 import (
 	"net"
 	"testing"
+	"time"
+
+	"github.com/coraltele/sanchar/pkg/record"
 )
 
 // TestSignInRunsOut: somebody ends all other sign-ins; the page says so and, after signing in,
@@ -49,6 +52,26 @@ func TestConnectionBreaks(t *testing.T) {
 	b.sw.SetCall(later)
 	w.putBack()
 	v.see(v.text("live.live"), "Missed Meanwhile", v.text("calls.count", "n", "1"))
+}
+
+// TestLogAfterABreak: what was stored while the connection was broken is not missed.
+func TestLogAfterABreak(t *testing.T) {
+	t.Parallel()
+	b := startBox(t)
+	b.setUp()
+	old := callRecord(time.Hour)
+	b.store(record.KindCall, old.ID, old)
+	w := newWire(t, b, net.Dial)
+	v := signedIn(t, b, desktop(), "/logs/calls")
+	v.see(v.text("live.live"), v.text("log.shown.all", "n", "1"))
+	v.expect("net::ERR_")
+	w.pull()
+	v.see(v.text("live.broken"))
+	missed := callRecord(time.Minute)
+	b.store(record.KindCall, missed.ID, missed)
+	w.putBack()
+	v.press(v.text("log.fresh", "n", "1"))
+	v.see(v.text("log.shown.all", "n", "2"))
 }
 
 // TestIdle: before the sign-in ends for want of a sign of life, the page asks; one key keeps it.

@@ -115,6 +115,7 @@ export class Log<R extends Kept> {
   /** Follows what is stored: a record that is shown is replaced in its place, others are counted. */
   follow(): () => void {
     return live.on({
+      resync: () => void this.recount(),
       record: ({ kind, id, record }) => {
         if (kind !== kinds[this.path]) return;
         if (this.records.some((r) => r.id === id)) {
@@ -126,6 +127,23 @@ export class Log<R extends Kept> {
         }
       },
     });
+  }
+
+  /**
+   * Counts what was stored while the connection was broken. Ids sort by time. The log of what admins
+   * did is left alone: each look into it is itself written down.
+   */
+  private async recount(): Promise<void> {
+    const newest = this.records[0]?.id;
+    if (newest === undefined || this.path === '/records/audit') return;
+    try {
+      const page = (await api.get(this.path, { query: { ...this.query(), limit: step } })) as unknown as { records: R[] };
+      if (this.records[0]?.id !== newest) return; // the list was fetched meanwhile
+      for (const r of page.records) if (r.id > newest) this.newcomers.add(r.id);
+      this.fresh = this.newcomers.size;
+    } catch {
+      // the next record or the next connection tells
+    }
   }
 
   /** Nothing is shown and nothing but the present is asked for: the first record is shown by itself. */
