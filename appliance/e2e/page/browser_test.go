@@ -18,6 +18,8 @@ import (
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+
+	"github.com/coraltele/sanchar/pkg/console/web"
 )
 
 // look is how a browser shows the page.
@@ -63,6 +65,9 @@ func visit(t *testing.T, b *box, l look) *visitor {
 	path, err := exec.LookPath("chromium")
 	if err != nil {
 		t.Skip("chromium is not installed: apt-get install chromium")
+	}
+	if p, err := web.New(); err != nil || !p.Built() {
+		t.Fatalf("the programs hold no page (%v): make ui", err)
 	}
 	v := &visitor{t: t, b: b, look: l, texts: loadTexts(t, l.lang), files: t.TempDir()}
 	profile, err := os.MkdirTemp("", "pg-chromium-")
