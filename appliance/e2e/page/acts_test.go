@@ -152,7 +152,9 @@ func (v *visitor) download(pattern string) string {
 		if err != nil {
 			v.t.Fatal(err)
 		}
-		return string(text)
+		if len(text) > 0 { // the browser makes its files empty first
+			return string(text)
+		}
 	}
 	v.stuck("waited for a file "+pattern, os.ErrNotExist)
 	return ""

@@ -74,13 +74,17 @@ func TestLogAfterABreak(t *testing.T) {
 	v.see(v.text("log.shown.all", "n", "2"))
 }
 
+// quiet is whether nothing was fetched for a while.
+const quiet = "performance.now() - Math.max(...performance.getEntriesByType('resource').map((e) => e.responseEnd)) > 1500"
+
 // TestIdle: before the sign-in ends for want of a sign of life, the page asks; one key keeps it.
 func TestIdle(t *testing.T) {
 	t.Parallel()
 	b := startBox(t)
 	b.setUp()
 	v := signedIn(t, b, desktop(), "/users")
-	v.see(v.text("live.live"))
+	v.see(v.text("live.live"), v.text("users.none"))
+	v.await(quiet, "a page that asks nothing any more") // each answer is a sign of life
 	evaluate[bool](v, "(() => { const real = Date.now; Date.now = () => real() + 14.3 * 60 * 1000; return true; })()")
 	v.see(v.text("idle.title"))
 	v.check("idle")
