@@ -142,13 +142,6 @@ func appendFrame(dst, payload []byte) []byte {
 	return append(dst, payload...)
 }
 
-// sealFrame writes the header of a frame whose payload is in place.
-func sealFrame(frame []byte) {
-	payload := frame[headerBytes:]
-	binary.LittleEndian.PutUint32(frame[4:], crc32.Checksum(payload, castagnoli))
-	binary.LittleEndian.PutUint32(frame, uint32(len(payload)))
-}
-
 func checkSize(payload []byte) error {
 	if len(payload) == 0 || len(payload) > MaxFrame {
 		return fmt.Errorf("frame of %d bytes: not between 1 and %d", len(payload), MaxFrame)
