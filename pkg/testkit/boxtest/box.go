@@ -38,7 +38,7 @@ type Config struct {
 	Users []string // names of accounts
 	Count int      // further accounts, named by User
 	Data  string   // folder of its data; the lab's when empty
-	Log   string   // level of its log; info when empty
+	Bin   string   // folder of its programs; that of all boxes when empty
 }
 
 // Box is a running product.
@@ -48,8 +48,8 @@ type Box struct {
 	t     testing.TB
 	prog  *netlab.Program
 	data  string
+	bin   string
 	users string // CSV file
-	log   string
 	token string // file
 }
 
@@ -59,12 +59,12 @@ func Password(user string) string { return "secret-of-" + user + "-0123456789" }
 // Start runs `sanchar dev` on the lab's box and waits until all daemons answer.
 func Start(t testing.TB, lab *netlab.Lab, cfg Config) *Box {
 	t.Helper()
-	b := &Box{Lab: lab, t: t, data: cfg.Data, log: cfg.Log, users: filepath.Join(lab.Box.Dir, "users.csv"), token: filepath.Join(lab.Box.Dir, "token")}
+	b := &Box{Lab: lab, t: t, data: cfg.Data, bin: cfg.Bin, users: filepath.Join(lab.Box.Dir, "users.csv"), token: filepath.Join(lab.Box.Dir, "token")}
 	if b.data == "" {
 		b.data = filepath.Join(lab.Box.Dir, "data")
 	}
-	if b.log == "" {
-		b.log = "info"
+	if b.bin == "" {
+		b.bin = os.Getenv(BinKey)
 	}
 	if err := os.WriteFile(b.users, []byte(accounts(cfg)), 0o600); err != nil {
 		t.Fatal(err)
@@ -95,8 +95,8 @@ func accounts(cfg Config) string {
 
 func (b *Box) run() {
 	b.t.Helper()
-	cmd := b.Lab.Box.Command(program("sanchar"), "dev", "--data", b.data, "--sip", fmt.Sprint(SIP), "--sips", fmt.Sprint(SIPS), "--https", fmt.Sprint(HTTPS),
-		"--domain", Domain, "--users", b.users, "--admin-token-file", b.token, "--limits", "off", "--log", b.log)
+	cmd := b.Lab.Box.Command(filepath.Join(b.bin, "sanchar"), "dev", "--data", b.data, "--sip", fmt.Sprint(SIP), "--sips", fmt.Sprint(SIPS), "--https", fmt.Sprint(HTTPS),
+		"--domain", Domain, "--users", b.users, "--admin-token-file", b.token, "--limits", "off")
 	b.prog = b.Lab.Box.Run(b.t, cmd)
 	b.prog.Name = "sanchar dev"
 	if _, err := b.prog.Await(0, regexp.MustCompile(`^ready$`), startTime); err != nil {
