@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 )
 
 // Levels below slog's own: protocol text, and the bodies it carries.
@@ -19,14 +20,29 @@ const (
 
 // Levels holds the level of each part of a daemon; it may be changed while the daemon runs.
 type Levels struct {
+	base slog.LevelVar
+
 	mu    sync.Mutex // guards parts
-	base  slog.LevelVar
-	parts map[string]*slog.LevelVar
+	parts map[string]*partLevel
+}
+
+// partLevel is asked for every line, so it takes no lock.
+type partLevel struct {
+	base *slog.LevelVar
+	own  slog.LevelVar
+	set  atomic.Bool // the part has a level of its own
+}
+
+func (p *partLevel) Level() slog.Level {
+	if p.set.Load() {
+		return p.own.Level()
+	}
+	return p.base.Level()
 }
 
 // NewLevels returns levels that are all base until set otherwise.
 func NewLevels(base slog.Level) *Levels {
-	l := &Levels{parts: map[string]*slog.LevelVar{}}
+	l := &Levels{parts: map[string]*partLevel{}}
 	l.base.Set(base)
 	return l
 }
@@ -37,23 +53,20 @@ func (l *Levels) Set(part string, level slog.Level) {
 		l.base.Set(level)
 		return
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	v := l.parts[part]
-	if v == nil {
-		v = new(slog.LevelVar)
-		l.parts[part] = v
-	}
-	v.Set(level)
+	p := l.part(part)
+	p.own.Set(level)
+	p.set.Store(true)
 }
 
-func (l *Levels) level(part string) slog.Level {
+func (l *Levels) part(name string) *partLevel {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if v := l.parts[part]; v != nil {
-		return v.Level()
+	p := l.parts[name]
+	if p == nil {
+		p = &partLevel{base: &l.base}
+		l.parts[name] = p
 	}
-	return l.base.Level()
+	return p
 }
 
 // ParseLevel reads the name of a level as an admin writes it.
@@ -74,7 +87,7 @@ func ParseLevel(name string) (slog.Level, error) {
 // New returns a logger that writes lines to w. The attribute part, set by Part, selects the level.
 func New(w io.Writer, levels *Levels) *slog.Logger {
 	inner := slog.NewTextHandler(w, &slog.HandlerOptions{Level: TraceData, ReplaceAttr: replace})
-	return slog.New(&handler{inner: inner, levels: levels})
+	return slog.New(&handler{inner: inner, levels: levels, part: levels.part("")})
 }
 
 // Part returns the logger of one part of a daemon.
@@ -86,11 +99,11 @@ const partKey = "part"
 type handler struct {
 	inner  slog.Handler
 	levels *Levels
-	part   string
+	part   *partLevel
 }
 
 func (h *handler) Enabled(_ context.Context, level slog.Level) bool {
-	return level >= h.levels.level(h.part)
+	return level >= h.part.Level()
 }
 
 func (h *handler) Handle(ctx context.Context, r slog.Record) error { return h.inner.Handle(ctx, r) }
@@ -99,7 +112,7 @@ func (h *handler) WithAttrs(attrs []slog.Attr) slog.Handler {
 	part := h.part
 	for _, a := range attrs {
 		if a.Key == partKey {
-			part = a.Value.String()
+			part = h.levels.part(a.Value.String())
 		}
 	}
 	return &handler{inner: h.inner.WithAttrs(attrs), levels: h.levels, part: part}

@@ -86,7 +86,7 @@ func New(cfg Config, keeper Keeper) (*Pool, error) {
 	if cfg.First < lowest || cfg.Last <= cfg.First || pairsOf(cfg) == 0 {
 		return nil, problem.Fields("media.ports", []problem.Fault{{
 			Path: "ports", Value: fmt.Sprintf("%d-%d", cfg.First, cfg.Last),
-			Rule: "an even first port from 1024 on, and a higher last port", Cure: "use 20000-29999",
+			Rule: "from 1024 on, with room for an even port and the one above it", Cure: "use 20000-29999",
 		}})
 	}
 	return &Pool{cfg: cfg, keeper: keeper, hosts: map[netip.Addr]*host{}, names: map[string]bool{}}, nil

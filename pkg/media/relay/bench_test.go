@@ -46,7 +46,7 @@ func (tr *traffic) send() {
 
 // turn relays what waits, and takes it off the phones' sockets.
 func (tr *traffic) turn() (heard int) {
-	for n, _ := tr.loop.poll(); n > 0; n, _ = tr.loop.poll() {
+	for n, _ := tr.loop.poll(0); n > 0; n, _ = tr.loop.poll(0) {
 		tr.loop.turn(tr.loop.events[:n])
 	}
 	for _, fd := range tr.fds {

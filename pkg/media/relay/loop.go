@@ -8,7 +8,6 @@ import (
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
-	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -25,18 +24,6 @@ const (
 	packetSize = 2048
 	// maxPasses bounds how often the sockets are asked for more before others get their turn.
 	maxPasses = 16
-)
-
-// How the loop waits. With few packets it wakes for each, which is quickest. From wakeRate on it looks
-// once a tick instead: waking is then what costs most (at 100 calls half of everything), and a packet
-// waits half a tick in the mean. The tick is the time in which tickPackets come, within its bounds.
-const (
-	shortTick   = time.Millisecond
-	longTick    = 2 * time.Millisecond
-	tickPackets = 40
-	wakeRate    = 600 // packets a second: 6 calls
-	sleepRate   = 400
-	rateWindow  = 100 * time.Millisecond
 )
 
 // Totals count over all streams of a loop, from its start.
@@ -114,7 +101,7 @@ func (l *Loop) Run(ctx context.Context) error {
 		}
 		for pass := 0; n > 0 && pass < maxPasses; pass++ {
 			l.turn(l.events[:n])
-			if n, err = l.poll(); err != nil {
+			if n, err = l.poll(0); err != nil {
 				break // and told by wait
 			}
 		}

@@ -105,7 +105,7 @@ func (l *Loop) opaque(e *end, p []byte) {
 
 func (l *Loop) rtcp(e *end, p []byte, from *udpio.Sockaddr, now int64) {
 	s := e.stream
-	if len(p) < header.Size-4 {
+	if len(p) < rtcp.MinSize {
 		s.state.Ignored++
 		return
 	}

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -89,6 +90,9 @@ func (s *Stream) Loop() *Loop { return s.loop }
 
 // SetTerms replaces what the party said. If its address changed it must be proven anew.
 func (s *Stream) SetTerms(t Terms) {
+	if len(s.terms.Formats) > 0 && !slices.Equal(s.terms.Formats, t.Formats) {
+		s.state.ByFormat = [MaxFormats]uint64{} // counted by other formats
+	}
 	s.terms = t
 	s.format = [128]uint8{}
 	for i, f := range t.Formats[:min(len(t.Formats), MaxFormats)] {

@@ -9,6 +9,9 @@ const (
 	TypeReceiverReport = 201
 )
 
+// MinSize is the length of the shortest packet: a head and the sender's SSRC.
+const MinSize = 8
+
 const (
 	headSize   = 4  // version, count, type, length
 	senderSize = 20 // NTP and RTP time, counts
@@ -21,11 +24,11 @@ type Packet []byte
 // Split returns the first packet of a compound and the rest; nil when there is none that is whole
 // and of version 2 (RFC 3550 §A.2).
 func Split(compound []byte) (first Packet, rest []byte) {
-	if len(compound) < headSize+4 || compound[0]>>6 != 2 {
+	if len(compound) < MinSize || compound[0]>>6 != 2 {
 		return nil, nil
 	}
 	size := headSize + 4*int(binary.BigEndian.Uint16(compound[2:]))
-	if size < headSize+4 || size > len(compound) {
+	if size < MinSize || size > len(compound) {
 		return nil, nil
 	}
 	return compound[:size], compound[size:]
@@ -35,7 +38,7 @@ func Split(compound []byte) (first Packet, rest []byte) {
 // uses. A reduced-size compound (RFC 5506) need not start with a report. Of SRTCP the first eight
 // bytes are in the clear (RFC 3711 §3.4), so it is judged by these.
 func Valid(compound []byte, secure bool) bool {
-	if len(compound) < headSize+4 || compound[0]>>6 != 2 || compound[1] < 192 || compound[1] > 223 {
+	if len(compound) < MinSize || compound[0]>>6 != 2 || compound[1] < 192 || compound[1] > 223 {
 		return false
 	}
 	first, _ := Split(compound)
