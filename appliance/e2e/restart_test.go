@@ -5,8 +5,8 @@ import (
 
 	"github.com/coraltele/sanchar/pkg/record"
 	"github.com/coraltele/sanchar/pkg/testkit/boxtest"
-	"github.com/coraltele/sanchar/pkg/testkit/netlab"
 	"github.com/coraltele/sanchar/pkg/testkit/linphone"
+	"github.com/coraltele/sanchar/pkg/testkit/netlab"
 )
 
 // Phones whose connections die with switchd sign in again by themselves; their call goes on, and

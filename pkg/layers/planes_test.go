@@ -31,9 +31,8 @@ func planes() map[string]plane {
 		"console": {rank: 4, line: []string{"auth", "events", "provision", "web", "api"}},
 		"daemon":  {rank: 5, line: []string{"switchd", "mediad", "admind", "netd"}},
 		"layers":  {rank: 0},
-		"testkit": {rank: 6, line: []string{
-			"racing", // helpers for tests; only tests import them
-			"torture", "sipside", "fakeswitch", "tone", "netlab", "capture", "linphone", "baresip", "sipp", "phone", "boxtest",
+		"testkit": {rank: 6, line: []string{ // helpers for tests; only tests import them
+			"racing", "torture", "sipside", "fakeswitch", "tone", "netlab", "capture", "linphone", "baresip", "sipp", "phone", "boxtest",
 		}},
 	}
 }
