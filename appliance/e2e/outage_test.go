@@ -108,20 +108,9 @@ func TestAFullDiskStopsRecordsAndNotCalls(t *testing.T) {
 	from, to := line(t, near, 0), line(t, far, 1)
 	speak := func() {
 		t.Helper()
-		answered := make(chan error, 1)
-		go func() {
-			_, err := to.Answer()
-			answered <- err
-		}()
-		c, err := from.Invite(to.User)
-		if err == nil {
-			err = <-answered
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		if code := c.HangUp(); code != 200 {
-			t.Errorf("BYE was answered %d", code)
+		out, in := connect(t, from, to)
+		if code := out.HangUp(); code != 200 || !in.Ended(netlab.Patience) {
+			t.Errorf("BYE was answered %d, or did not arrive", code)
 		}
 	}
 	speak()

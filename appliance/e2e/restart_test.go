@@ -68,23 +68,9 @@ func TestABoxThatIsStartedAgainKnowsItsDevices(t *testing.T) {
 	from, to := line(t, near, 0), line(t, far, 1)
 	b.API(near) // the records of the registrations are on their way
 	b.Restart()
-	answered := make(chan error, 1)
-	go func() {
-		c, err := to.Answer()
-		if err == nil && !c.Ended(netlab.Patience) {
-			t.Error("BYE did not arrive")
-		}
-		answered <- err
-	}()
-	c, err := from.Invite(to.User)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if code := c.HangUp(); code != 200 {
-		t.Errorf("BYE was answered %d", code)
-	}
-	if err := <-answered; err != nil {
-		t.Fatal(err)
+	out, in := connect(t, from, to)
+	if code := out.HangUp(); code != 200 || !in.Ended(netlab.Patience) {
+		t.Errorf("BYE was answered %d, or did not arrive", code)
 	}
 	api := b.API(near)
 	api.Calls(1)
@@ -93,4 +79,22 @@ func TestABoxThatIsStartedAgainKnowsItsDevices(t *testing.T) {
 			t.Errorf("registration %+v", r)
 		}
 	}
+}
+
+// A call that rang when switchd died is ended on both sides, and has a record: nobody waits for an
+// answer that nobody would pass on.
+func TestACallThatRangWhenSwitchdDiedIsEnded(t *testing.T) {
+	t.Parallel()
+	s := open(t, "alice", "bob")
+	alice, bob := s.phone("alice", "udp"), s.phone("bob", "udp")
+	out := alice.Call(bob.AoR())
+	in := bob.Incoming()
+	alice.Ringing(out)
+	s.box.Kill("switchd")
+	alice.Over(out)
+	bob.Over(in)
+	s.verdict(1, record.CallFailed, 500)
+	out, in = call(alice, bob) // and both can call again
+	alice.HangUp(out)
+	bob.Over(in)
 }

@@ -23,7 +23,7 @@ import (
 )
 
 const (
-	checkEvery    = time.Minute // the clock may be set at any moment; looking costs nothing
+	checkEvery    = time.Minute           // the clock may be set at any moment; looking costs nothing
 	firstRetry    = 50 * time.Millisecond // the daemon with the CA may be starting
 	longestRetry  = time.Minute
 	warnAfter     = time.Second // of pause between two tries: it is away for longer than a start takes
