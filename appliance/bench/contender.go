@@ -23,7 +23,8 @@ type contender struct {
 	udp, tcp *sipload.Load
 	relayed  bool // media goes through it
 
-	open []*measurement // wait for their end
+	open   []*measurement // wait for their end
+	rested time.Time      // when all media ports are free again
 }
 
 // newContender registers all phones with a server that runs.
@@ -82,6 +83,9 @@ func (c *contender) measure(ctx context.Context, t trial, length time.Duration) 
 	if err := c.settle(); err != nil {
 		return nil, err
 	}
+	if c.relays(t) {
+		time.Sleep(time.Until(c.rested))
+	}
 	l := c.udp
 	if t.tcp {
 		l = c.tcp
@@ -104,7 +108,7 @@ func (c *contender) measure(ctx context.Context, t trial, length time.Duration) 
 	limited, cancel := context.WithTimeout(ctx, length)
 	defer cancel()
 	w := sipload.Work{Op: t.op, Rate: t.rate}
-	if t.op == sipload.Call && c.relayed {
+	if c.relays(t) {
 		w.Limit = relayedCalls
 	}
 	if err := l.Run(limited, w); err != nil {
@@ -112,6 +116,9 @@ func (c *contender) measure(ctx context.Context, t trial, length time.Duration) 
 	}
 	took := time.Since(began)
 	ownAfter, err := proc.Own()
+	if c.relays(t) {
+		c.rested = time.Now().Add(portRest)
+	}
 	m.seen = difference(l.Counts(), seen)
 	if m.seen.Done == 0 {
 		return nil, errors.Join(err, fmt.Errorf("%s: no %s was done", c.server.Name, t.op))
@@ -121,6 +128,9 @@ func (c *contender) measure(ctx context.Context, t trial, length time.Duration) 
 	c.open = append(c.open, m)
 	return m, err
 }
+
+// relays reports whether a trial takes media ports.
+func (c *contender) relays(t trial) bool { return c.relayed && t.op == sipload.Call }
 
 func difference(a, b sipload.Counts) sipload.Counts {
 	return sipload.Counts{Done: a.Done - b.Done, Retransmitted: a.Retransmitted - b.Retransmitted, Repeated: a.Repeated - b.Repeated, Stale: a.Stale - b.Stale}
