@@ -112,7 +112,7 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 	if err := d.openEdge(ctx); err != nil {
 		return err
 	}
-	d.outbox, err = outbox.Open(outbox.Config{Dir: d.cfg.file("outbox"), Send: d.deliver, Log: slogx.Part(d.log, "outbox")})
+	d.outbox, err = outbox.Open(outbox.Config{Dir: d.cfg.file("outbox"), Send: d.deliver, Linger: recordLinger, Log: slogx.Part(d.log, "outbox")})
 	if err != nil {
 		return err
 	}
@@ -261,6 +261,10 @@ func (d *Daemon) deliver(ctx context.Context, batch []record.Envelope) error {
 	_, err := d.admin.Store(ctx, ctl.Batch{Records: batch})
 	return err
 }
+
+// recordLinger is how long records wait to be synced together. What a crash loses meanwhile is told
+// again: calls are live until their records are kept, and the registrar looks back a second.
+const recordLinger = 50 * time.Millisecond
 
 // write queues a record and calls kept, if not nil, when it is on disk. A disk that takes none
 // stops records, not calls: the alarm tells.

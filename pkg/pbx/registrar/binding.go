@@ -1,9 +1,6 @@
 package registrar
 
 import (
-	"encoding/binary"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"net/netip"
 	"strconv"
@@ -12,7 +9,6 @@ import (
 
 	"github.com/coraltele/sanchar/pkg/pbx/edge"
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
-	"github.com/coraltele/sanchar/pkg/platform/journal"
 	"github.com/coraltele/sanchar/pkg/sip/gruu"
 )
 
@@ -96,104 +92,6 @@ func (b *Binding) appendContact(dst []byte, now time.Time, wantsGRUU bool) []byt
 		dst = strconv.AppendInt(append(dst, ";reg-id="...), int64(b.RegID), 10)
 	}
 	return append(dst, '\r', '\n')
-}
-
-// Frames of the journal: a whole binding, a refresh, a removal, and an end with nothing missing.
-const (
-	frameSet     = 'S'
-	frameRefresh = 'R'
-	frameDrop    = 'D'
-	frameClean   = 'C'
-)
-
-func (b *Binding) appendSet(dst []byte) []byte {
-	data, err := json.Marshal(b)
-	if err != nil {
-		return dst // a struct of texts and numbers always encodes
-	}
-	return append(append(dst, frameSet), data...)
-}
-
-func (b *Binding) appendRefresh(dst []byte) []byte {
-	dst = append(dst, frameRefresh)
-	dst = binary.LittleEndian.AppendUint64(dst, uint64(b.Refreshed.UnixMilli()))
-	dst = binary.LittleEndian.AppendUint64(dst, uint64(b.Expires.UnixMilli()))
-	dst = binary.LittleEndian.AppendUint64(dst, b.Refreshes)
-	dst = binary.LittleEndian.AppendUint32(dst, b.CSeq)
-	dst = append(append(dst, byte(len(b.ID))), b.ID...)
-	return append(dst, b.CallID...)
-}
-
-func (b *Binding) appendDrop(dst []byte) []byte { return append(append(dst, frameDrop), b.ID...) }
-
-const refreshHead = 1 + 8 + 8 + 8 + 4 + 1
-
-var errFrame = errors.New("unknown frame")
-
-// replayed is what the journal says, frame by frame.
-type replayed struct {
-	byID   map[string]*Binding
-	latest time.Time // of what it tells
-	clean  bool      // the last frame said that nothing is missing
-}
-
-func (r *replayed) frame(frame []byte) error {
-	r.clean = frame[0] == frameClean
-	switch frame[0] {
-	case frameClean:
-	case frameSet:
-		b := new(Binding)
-		if err := json.Unmarshal(frame[1:], b); err != nil {
-			return err
-		}
-		r.byID[b.ID] = b
-		r.note(b)
-	case frameDrop:
-		delete(r.byID, string(frame[1:]))
-	case frameRefresh:
-		return r.refresh(frame)
-	default:
-		return errFrame
-	}
-	return nil
-}
-
-func (r *replayed) refresh(frame []byte) error {
-	if len(frame) < refreshHead || len(frame) < refreshHead+int(frame[refreshHead-1]) {
-		return errFrame
-	}
-	id := frame[refreshHead:][:frame[refreshHead-1]]
-	b := r.byID[string(id)]
-	if b == nil {
-		return nil
-	}
-	b.Refreshed = time.UnixMilli(int64(binary.LittleEndian.Uint64(frame[1:]))).UTC()
-	b.Expires = time.UnixMilli(int64(binary.LittleEndian.Uint64(frame[9:]))).UTC()
-	b.Refreshes = binary.LittleEndian.Uint64(frame[17:])
-	b.CSeq = binary.LittleEndian.Uint32(frame[25:])
-	b.CallID = string(frame[refreshHead+len(id):])
-	r.note(b)
-	return nil
-}
-
-func (r *replayed) note(b *Binding) {
-	if b.Refreshed.After(r.latest) {
-		r.latest = b.Refreshed
-	}
-}
-
-// makeGood gives devices what they were promised by refreshes that a crash has kept from the disk.
-// Such a binding was alive when the disk was last written to, or a moment before; nobody knows which
-// they are, so all those that were get their whole time anew.
-func (r *replayed) makeGood(now time.Time) {
-	if r.clean {
-		return
-	}
-	for _, b := range r.byID {
-		if whole := now.Add(time.Duration(b.Granted) * time.Second); b.Expires.After(r.latest.Add(-journal.LaterTime)) && b.Expires.Before(whole) {
-			b.Expires = whole
-		}
-	}
 }
 
 // sameDevice reports whether a contact names this binding's device: by instance and flow where

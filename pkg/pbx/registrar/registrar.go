@@ -94,6 +94,9 @@ func Open(dir string, deps Deps) (*Registrar, error) {
 		heap.Push(&r.expiry, b)
 		deps.Edge.Known(b.Remote.Addr(), deps.Clock().Add(knownFor))
 	}
+	for _, rec := range kept.untold() {
+		deps.Record(rec)
+	}
 	return r, nil
 }
 
@@ -144,7 +147,7 @@ func (r *Registrar) expire() {
 			heap.Fix(&r.expiry, 0)
 			continue
 		}
-		r.dropLocked(b)
+		r.dropLocked(b, now, record.RegExpired)
 		gone = append(gone, *b)
 	}
 	r.mu.Unlock()
@@ -153,7 +156,7 @@ func (r *Registrar) expire() {
 
 // dropLocked removes a binding from memory and, without waiting, from disk: one that comes back
 // after a crash expires once more.
-func (r *Registrar) dropLocked(b *Binding) {
+func (r *Registrar) dropLocked(b *Binding, now time.Time, why string) {
 	delete(r.byID, b.ID)
 	list := slices.DeleteFunc(r.byUser[b.UserID], func(x *Binding) bool { return x == b })
 	if len(list) == 0 {
@@ -162,7 +165,7 @@ func (r *Registrar) dropLocked(b *Binding) {
 		r.byUser[b.UserID] = list
 	}
 	heap.Remove(&r.expiry, b.heap)
-	r.frame = b.appendDrop(r.frame[:0])
+	r.frame = b.appendDrop(r.frame[:0], now, why)
 	r.journal.Later(r.frame)
 }
 
@@ -285,10 +288,11 @@ func (r *Registrar) List() []ctl.Registration {
 
 // RemoveUser ends all bindings of a user who may not register any more.
 func (r *Registrar) RemoveUser(userID string) {
+	now := r.deps.Clock()
 	var gone []Binding
 	r.mu.Lock()
 	for _, b := range slices.Clone(r.byUser[userID]) {
-		r.dropLocked(b)
+		r.dropLocked(b, now, record.RegRemoved)
 		gone = append(gone, *b)
 	}
 	r.mu.Unlock()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -353,16 +354,56 @@ func TestRemovedUsersAndLongFiles(t *testing.T) {
 	}
 }
 
+// What happened just before a crash may not have come into the outbox.
+func TestRecordsThatACrashMayHaveLostAreTold(t *testing.T) {
+	at := time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
+	binding := func(id, stay string, first time.Time) *Binding {
+		return &Binding{ID: id, RecordID: stay, First: first, Refreshed: first}
+	}
+	long, just := at.Add(-time.Hour), at.Add(-time.Second/2)
+	frames := [][]byte{
+		binding("old", "1", long).appendSet(nil),
+		binding("ended", "2", long).appendSet(nil),
+		binding("ended", "", long).appendDrop(nil, long, record.RegExpired),
+		binding("moves", "3", long).appendSet(nil),
+		binding("moves", "4", just).appendSet(nil),
+		binding("leaves", "5", long).appendSet(nil),
+		binding("leaves", "", long).appendDrop(nil, at, record.RegUnregistered),
+		binding("new", "6", at).appendSet(nil),
+	}
+	tell := func(frames [][]byte) map[string]string {
+		r := replayed{byID: map[string]*Binding{}}
+		for _, f := range frames {
+			if err := r.frame(f); err != nil {
+				t.Fatal(err)
+			}
+		}
+		told := map[string]string{}
+		for _, rec := range r.untold() {
+			told[rec.ID] = rec.Result
+		}
+		return told
+	}
+	want := map[string]string{"3": record.RegMoved, "4": record.RegActive, "5": record.RegUnregistered, "6": record.RegActive}
+	if got := tell(frames); !maps.Equal(got, want) {
+		t.Errorf("after a crash %v, want %v", got, want)
+	}
+	if got := tell(append(frames, []byte{frameClean})); len(got) != 0 {
+		t.Errorf("after an orderly end %v", got)
+	}
+}
+
 func FuzzReplay(f *testing.F) {
 	b := &Binding{ID: "x", Contact: "sip:a@b"}
 	f.Add(b.appendSet(nil))
 	f.Add(b.appendRefresh(nil))
-	f.Add(b.appendDrop(nil))
+	f.Add(b.appendDrop(nil, time.UnixMilli(1), record.RegExpired))
 	f.Fuzz(func(_ *testing.T, frame []byte) {
 		if len(frame) > 0 {
 			r := replayed{byID: map[string]*Binding{"x": {ID: "x"}}}
 			_ = r.frame(frame)
 			r.makeGood(time.Now())
+			r.untold()
 		}
 	})
 }

@@ -166,9 +166,9 @@ func (r *Registrar) removeAllLocked(c *change) {
 }
 
 func (r *Registrar) unbindLocked(c *change, b *Binding) {
-	r.dropLocked(b)
+	r.dropLocked(b, c.now, record.RegUnregistered)
 	c.events = append(c.events, Event{Binding: *b, Gone: record.RegUnregistered})
-	c.frames = append(c.frames, b.appendDrop(nil)) // once more, to be waited for
+	c.frames = append(c.frames, b.appendDrop(nil, c.now, record.RegUnregistered)) // once more, to be waited for
 }
 
 func (r *Registrar) saveContactLocked(c *change, contact *checked.Contact) {

@@ -261,7 +261,7 @@ func (o *Outbox) roll() error {
 	o.mu.Lock()
 	old := o.activeLocked()
 	o.mu.Unlock()
-	next, err := newSegment(o.cfg.Dir, old.seq+1)
+	next, err := newSegment(&o.cfg, old.seq+1)
 	if err != nil {
 		return err
 	}

@@ -40,6 +40,9 @@ type Config struct {
 	Send func(ctx context.Context, batch []record.Envelope) error
 	Log  *slog.Logger
 
+	// Linger is how long records wait for others to be synced with them.
+	Linger time.Duration
+
 	MaxBytes     int64 // of the queue; 0 is the usual bound
 	SegmentBytes int64 // of one file; 0 is the usual size
 	Reserve      int64 // bytes of the disk left free; 0 is the usual reserve
@@ -99,7 +102,7 @@ func Open(cfg Config) (*Outbox, error) {
 		o.bytes += s.reserved
 		seq = s.seq + 1
 	}
-	active, err := newSegment(cfg.Dir, seq)
+	active, err := newSegment(&cfg, seq)
 	if err != nil {
 		return nil, fmt.Errorf("open outbox: %w", err)
 	}

@@ -39,9 +39,9 @@ func sealedPath(dir string, seq uint64, records int) string {
 }
 
 // newSegment makes a file for records and opens it.
-func newSegment(dir string, seq uint64) (*segment, error) {
-	path := segmentPath(dir, seq)
-	log, err := journal.Open(path, journal.Options{}, func([]byte) error { return nil })
+func newSegment(cfg *Config, seq uint64) (*segment, error) {
+	path := segmentPath(cfg.Dir, seq)
+	log, err := journal.Open(path, journal.Options{Linger: cfg.Linger}, func([]byte) error { return nil })
 	if err != nil {
 		return nil, err
 	}
