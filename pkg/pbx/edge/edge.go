@@ -83,6 +83,7 @@ type Edge struct {
 	sockets   []*socket
 	listeners []*listener
 	conns     connTable
+	poller    *poller
 	inbounds  sync.Pool
 	wait      sync.WaitGroup
 }
@@ -110,7 +111,10 @@ func (e *Edge) Handle(h Handlers) { e.handlers = h }
 
 // Listen opens the sockets, or takes them back from fds, what the supervisor kept, by name. What it
 // opens it leaves with the supervisor.
-func (e *Edge) Listen(ctx context.Context, fds map[string][]int) error {
+func (e *Edge) Listen(ctx context.Context, fds map[string][]int) (err error) {
+	if e.poller, err = newPoller(e); err != nil {
+		return err
+	}
 	for _, addr := range e.cfg.Bind {
 		if err := e.listenUDP(addr, fds); err != nil {
 			return err
@@ -144,13 +148,17 @@ type Listening struct {
 
 // Run reads until ctx ends, then closes connections and waits for all that it started.
 func (e *Edge) Run(ctx context.Context) error {
-	fail := make(chan error, len(e.sockets)+len(e.listeners))
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	fail := make(chan error, len(e.sockets)+len(e.listeners)+1)
 	for _, s := range e.sockets {
 		e.wait.Go(func() { fail <- e.readUDP(s) })
 	}
 	for _, l := range e.listeners {
 		e.wait.Go(func() { fail <- e.accept(l) })
 	}
+	e.wait.Go(func() { fail <- e.poller.run() })
+	e.wait.Go(func() { e.poller.sweep(ctx) })
 	e.wait.Go(func() { e.slow.run(ctx) })
 	e.wait.Go(func() { e.report(ctx) })
 	var err error
@@ -158,11 +166,9 @@ func (e *Edge) Run(ctx context.Context) error {
 	case <-ctx.Done():
 	case err = <-fail:
 	}
+	cancel()
 	e.stop()
 	e.wait.Wait()
-	if ctx.Err() != nil {
-		return nil
-	}
 	return err
 }
 
@@ -174,12 +180,16 @@ func (e *Edge) stop() {
 		_ = l.Close() // the supervisor's copy lives on
 	}
 	e.conns.closeAll()
+	e.poller.close()
 	e.slow.close()
 }
 
 // Close closes the sockets, after Run has returned and nobody sends any more.
 func (e *Edge) Close() error {
 	var errs []error
+	if e.poller != nil {
+		e.poller.close() // once more if Run has run
+	}
 	for _, s := range e.sockets {
 		errs = append(errs, s.conn.Close())
 	}

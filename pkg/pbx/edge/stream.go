@@ -89,61 +89,66 @@ func (e *Edge) accept(l *listener) error {
 			_ = nc.Close() // over a limit: the peer may try again
 			continue
 		}
-		e.wait.Go(c.run)
+		if l.transport == TLS {
+			e.wait.Go(c.run)
+		} else if e.poller.take(c, nc) != nil {
+			c.close() // the peer may try again
+		}
 	}
 }
 
-// conn is one TCP or TLS connection.
+// conn is one TCP or TLS connection. One of TCP is read by the poller, one of TLS by a goroutine of its
+// own.
 type conn struct {
 	edge   *Edge
 	flow   Flow
-	nc     net.Conn
-	raw    unixWriter // of TCP: a write that does not wait
 	closed atomic.Bool
 	proven atomic.Bool // a user has proved himself on it
 	ours   bool        // we have made it
+	plain  plain       // of TCP
 
 	mu      sync.Mutex // guards what follows
+	nc      net.Conn   // of TLS
+	fd      int        // of TCP
 	queue   []byte     // what waits for the peer, or for the connection to be made
-	writing bool       // a writer is at work
+	writing bool       // what is sent is queued: a writer is at work, or will be
 }
 
 func newConn(e *Edge, t Transport, nc net.Conn) *conn {
-	c := &conn{edge: e, nc: nc}
+	c := &conn{edge: e, nc: nc, fd: -1}
 	c.flow = Flow{
 		Transport: t, conn: c, Remote: unmapped(nc.RemoteAddr().(*net.TCPAddr).AddrPort()),
 		Local: unmapped(nc.LocalAddr().(*net.TCPAddr).AddrPort()),
 	}
-	c.raw.open(nc)
 	return c
 }
 
-// run reads messages until the connection ends.
+// run reads messages over TLS until the connection ends.
 func (c *conn) run() {
 	defer c.close()
-	if c.flow.Transport == TLS {
-		t := tls.Server(c.nc, c.edge.cfg.TLS)
-		c.nc = t
-		_ = t.SetDeadline(time.Now().Add(partTime)) // an unusable connection shows at the handshake
-		if t.Handshake() != nil {
-			return
-		}
-		_ = t.SetDeadline(time.Time{})
+	t := tls.Server(c.nc, c.edge.cfg.TLS)
+	_ = t.SetDeadline(time.Now().Add(partTime)) // an unusable connection shows at the handshake
+	if t.Handshake() != nil {
+		return
 	}
-	c.read()
+	_ = t.SetDeadline(time.Time{})
+	c.mu.Lock()
+	c.nc = t
+	c.mu.Unlock()
+	c.read(t)
 }
 
-func (c *conn) read() {
+func (c *conn) read(t *tls.Conn) {
 	in := c.edge.inbounds.Get().(*Inbound)
 	defer func() { c.edge.Release(in) }()
 	buf, have := make([]byte, readSize), 0
 	var framer wire.Framer
 	started := time.Now()
 	for {
-		if c.nc.SetReadDeadline(c.patience(started, have)) != nil {
+		if t.SetReadDeadline(c.patience(started, have)) != nil {
 			return
 		}
-		n, err := c.nc.Read(buf[have:])
+		n, err := t.Read(buf[have:])
 		if err != nil {
 			return
 		}
@@ -217,7 +222,7 @@ func (c *conn) send(b []byte) error {
 		return ErrFlow
 	}
 	if !c.writing && c.flow.Transport == TCP {
-		n, err := c.raw.try(b)
+		n, err := sendTCP(c.fd, b)
 		if err != nil {
 			return err
 		}
@@ -230,14 +235,18 @@ func (c *conn) send(b []byte) error {
 		return fmt.Errorf("%d bytes wait for the peer already", len(c.queue))
 	}
 	c.queue = append(c.queue, b...)
-	if !c.writing {
+	switch {
+	case c.writing:
+	case c.flow.Transport == TCP:
+		return c.edge.poller.awaitRoomLocked(c)
+	default:
 		c.writing = true
 		c.edge.wait.Go(c.write)
 	}
 	return nil
 }
 
-// write sends what is queued, also what is added meanwhile, and ends.
+// write sends over TLS what is queued, also what is added meanwhile, and ends.
 func (c *conn) write() {
 	var buf []byte
 	for {
@@ -248,10 +257,11 @@ func (c *conn) write() {
 			return
 		}
 		buf, c.queue = c.queue, buf[:0]
+		nc := c.nc
 		c.mu.Unlock()
-		err := c.nc.SetWriteDeadline(time.Now().Add(writeTime))
+		err := nc.SetWriteDeadline(time.Now().Add(writeTime))
 		if err == nil {
-			_, err = c.nc.Write(buf)
+			_, err = nc.Write(buf)
 		}
 		if err != nil {
 			c.close()
@@ -264,36 +274,15 @@ func (c *conn) close() {
 	if c.closed.Swap(true) {
 		return
 	}
-	_ = c.nc.Close() // it ends either way
 	c.edge.conns.remove(c)
-}
-
-// unixWriter writes to a TCP socket without waiting.
-type unixWriter struct {
-	write func(func(fd uintptr) bool) error
-}
-
-func (w *unixWriter) open(nc net.Conn) {
-	if t, ok := nc.(*net.TCPConn); ok {
-		if raw, err := t.SyscallConn(); err == nil {
-			w.write = raw.Write
-		}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.nc != nil {
+		_ = c.nc.Close() // it ends either way
 	}
-}
-
-// try returns how many bytes the socket took; 0 when its buffer is full.
-func (w *unixWriter) try(b []byte) (n int, err error) {
-	if w.write == nil {
-		return 0, nil
+	if c.fd >= 0 {
+		c.edge.poller.dropLocked(c)
 	}
-	err2 := w.write(func(fd uintptr) bool {
-		n, err = unix.SendmsgN(int(fd), b, nil, nil, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
-		return true
-	})
-	if errors.Is(err, unix.EAGAIN) {
-		return 0, err2
-	}
-	return max(n, 0), errors.Join(err, err2)
 }
 
 // connTable holds the open connections.
@@ -377,9 +366,8 @@ func (e *Edge) flowToStream(t Transport, remote netip.AddrPort) (Flow, error) {
 	if t == TLS {
 		return Flow{}, fmt.Errorf("flow to %s: %w", remote, ErrFlow)
 	}
-	c := &conn{edge: e, ours: true, writing: true}
+	c := &conn{edge: e, ours: true, writing: true, fd: -1}
 	c.flow = Flow{Transport: t, Remote: remote, Local: netip.AddrPortFrom(e.localTowards(remote), e.cfg.Port), conn: c}
-	c.nc = pendingConn{}
 	if !e.conns.add(c) {
 		return Flow{}, fmt.Errorf("connect to %s: too many connections", remote)
 	}
@@ -402,30 +390,11 @@ func (e *Edge) LocalTowards(remote netip.Addr) netip.Addr {
 	return e.localTowards(netip.AddrPortFrom(remote, e.cfg.Port))
 }
 
-// dial makes the connection, sends what was queued meanwhile and reads answers.
+// dial makes the connection and sends what was queued meanwhile.
 func (c *conn) dial() {
 	d := net.Dialer{Timeout: dialTime}
 	nc, err := d.Dial("tcp", c.flow.Remote.String())
-	if err != nil {
+	if err != nil || c.edge.poller.take(c, nc) != nil {
 		c.close()
-		return
 	}
-	c.mu.Lock()
-	c.nc = nc
-	c.raw.open(nc)
-	gone := c.closed.Load()
-	c.mu.Unlock()
-	if gone {
-		_ = nc.Close() // closed while it was made
-		return
-	}
-	c.write()
-	defer c.close()
-	c.read()
 }
-
-// pendingConn stands for a connection that is being made.
-type pendingConn struct{ net.Conn }
-
-// Close does nothing yet.
-func (pendingConn) Close() error { return nil }
