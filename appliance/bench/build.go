@@ -24,7 +24,7 @@ func programs(ctx context.Context, given string) (dir string, clean func(), err 
 	root, err := goCommand(ctx, "", "env", "GOMOD")
 	if err == nil {
 		args := []string{"build", "-trimpath", "-o", dir + "/"}
-		for _, name := range append(peers.Daemons(), peers.Sanchar) {
+		for _, name := range append(peers.Daemons(), peers.Sanchar, "bench/relay") {
 			args = append(args, "./appliance/"+name)
 		}
 		_, err = goCommand(ctx, filepath.Dir(strings.TrimSpace(root)), args...)

@@ -51,6 +51,13 @@ func newContender(ctx context.Context, s *peers.Server, o options, relayed bool)
 
 func (c *contender) close() error { return errors.Join(c.udp.Close(), c.tcp.Close()) }
 
+// relayedCalls is how many calls one measurement makes at most where media is relayed: mediad opens
+// 10,000 pairs of ports, two for a call, and lets each rest for 5 s after it.
+const relayedCalls = 4000
+
+// portRest is how long all ports take to be free again.
+const portRest = 5 * time.Second
+
 // measurement is what one measurement found.
 type measurement struct {
 	cost      map[string]time.Duration // CPU of each part for one operation
@@ -96,7 +103,11 @@ func (c *contender) measure(ctx context.Context, t trial, length time.Duration) 
 	seen, began := l.Counts(), time.Now()
 	limited, cancel := context.WithTimeout(ctx, length)
 	defer cancel()
-	if err := l.Run(limited, sipload.Work{Op: t.op, Rate: t.rate}); err != nil {
+	w := sipload.Work{Op: t.op, Rate: t.rate}
+	if t.op == sipload.Call && c.relayed {
+		w.Limit = relayedCalls
+	}
+	if err := l.Run(limited, w); err != nil {
 		return nil, fmt.Errorf("%s: %w", c.server.Name, err)
 	}
 	took := time.Since(began)

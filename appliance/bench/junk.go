@@ -26,13 +26,17 @@ const (
 // measureJunk measures what datagrams of strangers leave behind in switchd, with the limits that a
 // box has, and without any, when each is read.
 func measureJunk(ctx context.Context, o options) (tables []table, err error) {
+	count := junkCount
+	if o.quick {
+		count /= quickFactor
+	}
 	t := table{
 		title: "Memory after junk",
-		note:  fmt.Sprintf("%d datagrams from as many addresses: random bytes, torn SIP, REGISTERs without credentials; proportional set size of switchd before and after. The first makes the tables of fixed size, too.", junkCount),
+		note:  fmt.Sprintf("%d datagrams from as many addresses: random bytes, torn SIP, REGISTERs without credentials; proportional set size of switchd before and after. The first makes the tables of fixed size, too.", count),
 		head:  []string{"limits per source", "MB before", "left MB", "aim MB", "left by as many more", "dropped by the kernel"},
 	}
 	for _, limits := range []bool{true, false} {
-		line, err := junkOnce(ctx, o, limits)
+		line, err := junkOnce(ctx, o, count, limits)
 		if err != nil {
 			return nil, err
 		}
@@ -41,24 +45,24 @@ func measureJunk(ctx context.Context, o options) (tables []table, err error) {
 	return []table{t}, nil
 }
 
-func junkOnce(ctx context.Context, o options, limits bool) (line []string, err error) {
+func junkOnce(ctx context.Context, o options, count int, limits bool) (line []string, err error) {
 	sw, err := peers.StartSwitch(ctx, o.bin, 0, limits)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, sw.Stop()) }()
-	before, err := restingPSS(ctx, sw.Server, peers.Switchd)
-	if err != nil {
-		return nil, err
-	}
-	var after [2]int64
-	for i := range after {
-		if err := sendJunk(ctx, sw.SIP, i*junkCount); err != nil {
+	var at [3]int64 // before, after, and after as many more
+	for i := range at {
+		if i > 0 {
+			if err := sendJunk(ctx, sw.SIP, i*count, count); err != nil {
+				return nil, err
+			}
+		}
+		sizes, err := restingPSS(ctx, o, sw.Server)
+		if err != nil {
 			return nil, err
 		}
-		if after[i], err = restingPSS(ctx, sw.Server, peers.Switchd); err != nil {
-			return nil, err
-		}
+		at[i] = sizes[peers.Switchd]
 	}
 	dropped, err := proc.Dropped(sw.SIP)
 	if err != nil {
@@ -68,11 +72,11 @@ func junkOnce(ctx context.Context, o options, limits bool) (line []string, err e
 	if !limits {
 		on = "off"
 	}
-	return []string{on, megabytes(before), megabytes(after[0] - before), "< 1", megabytes(after[1] - after[0]), fmt.Sprint(dropped)}, nil
+	return []string{on, megabytes(at[0]), megabytes(at[1] - at[0]), "< 1", megabytes(at[2] - at[1]), fmt.Sprint(dropped)}, nil
 }
 
-// sendJunk sends all from one socket, with another source address each, counted from first.
-func sendJunk(ctx context.Context, to netip.AddrPort, first int) error {
+// sendJunk sends all from one socket, with another source address each.
+func sendJunk(ctx context.Context, to netip.AddrPort, first, count int) error {
 	fd, err := udpio.Open(netip.AddrPortFrom(netip.IPv4Unspecified(), 0), udpio.Options{SendBuffer: 4 << 20})
 	if err != nil {
 		return err
@@ -81,7 +85,7 @@ func sendJunk(ctx context.Context, to netip.AddrPort, first int) error {
 	s := udpio.NewSender(junkBatch)
 	name := udpio.SockaddrOf(to)
 	rng := rand.New(rand.NewPCG(1, 2))
-	for i := first; i < first+junkCount; i++ {
+	for i := first; i < first+count; i++ {
 		s.Add(junk(rng, i, to), &name, junkSource(i))
 		if s.Len() < junkBatch {
 			continue

@@ -49,7 +49,7 @@ func parseFlags() (o options) {
 	flag.IntVar(&o.outstanding, "outstanding", 30, "operations under way at a time")
 	flag.Parse()
 	if o.quick {
-		o.repeats, o.window = 2, 500*time.Millisecond
+		o.repeats, o.window = 1, 300*time.Millisecond
 	}
 	return o
 }
@@ -66,6 +66,7 @@ func sections() []section {
 		{"start", measureStart},
 		{"memory", measureMemory},
 		{"junk", measureJunk},
+		{"relay", measureRelay},
 	}
 }
 

@@ -22,13 +22,7 @@ const (
 // What is done before a look.
 const (
 	warmBindings = 500    // there from the first look on: tables and pools that all share are made
-	idleWork     = 20_000 // refreshes: they make garbage and nothing else, so that Go's collector counts
-)
-
-// Times at rest.
-const (
-	restTime  = 5 * time.Second // until freed memory is given back and what was put off is done
-	restCount = 5               // looks; the lowest counts
+	idleWork     = 20_000 // refreshes of who is bound: they make garbage and nothing else, so that Go's collector counts
 )
 
 // measureMemory measures what an idle box holds, and what a binding and a call add.
@@ -54,15 +48,15 @@ func measureMemory(ctx context.Context, o options) (tables []table, err error) {
 	}
 	held := table{
 		title: "Memory of bindings and calls",
-		note: fmt.Sprintf("What %d bindings and then %d calls that are up add to the proportional set size, and to the live heap as Go's collector says; lowest of looks over %v at rest. "+
-			"Kamailio is a proxy and keeps no calls.", bindings, calls, restTime),
+		note: fmt.Sprintf("What %d bindings and then %d calls that are up add to the proportional set size, and to the live heap as Go's collector says; at rest. "+
+			"Kamailio is a proxy and keeps no calls.", bindings, calls),
 		head: []string{"program", "KB a binding", "live heap", "KB a call", "live heap", "MB in all"},
 	}
 	for _, c := range []holding{
 		{box, []string{peers.Switchd, peers.Mediad, peers.Admind}, true},
 		{rival, []string{peers.Kamailio, peers.RTPEngine}, false},
 	} {
-		lines, err := c.measure(ctx, bindings, calls)
+		lines, err := c.measure(ctx, o, bindings, calls)
 		if err != nil {
 			return nil, err
 		}
@@ -85,47 +79,61 @@ func measureIdle(ctx context.Context, o options) (t table, err error) {
 	defer func() { err = errors.Join(err, rival.Stop()) }()
 	t = table{
 		title: "Memory of an idle box",
-		note:  fmt.Sprintf("Proportional set size without accounts, lowest of looks over %v at rest.", restTime),
-		head:  []string{"program", "MB", "aim MB"},
+		note:  "MB of proportional set size, without accounts, at rest.",
+		head:  []string{"program", "MB", "aim"},
+	}
+	ours, err := restingPSS(ctx, o, box)
+	if err != nil {
+		return t, err
+	}
+	theirs, err := restingPSS(ctx, o, rival)
+	if err != nil {
+		return t, err
 	}
 	sum := int64(0)
 	for _, name := range peers.Daemons() {
-		n, err := restingPSS(ctx, box, name)
-		if err != nil {
-			return t, err
-		}
-		sum += n
+		sum += ours[name]
 		aim := ""
 		if name == peers.Switchd {
 			aim = "≤ 25"
 		}
-		t.rows = append(t.rows, []string{name, megabytes(n), aim})
+		t.rows = append(t.rows, []string{name, megabytes(ours[name]), aim})
 	}
 	t.rows = append(t.rows, []string{"all", megabytes(sum), "≤ 60"})
-	for _, name := range []string{peers.Kamailio, peers.RTPEngine} {
-		n, err := restingPSS(ctx, rival, name)
-		if err != nil {
-			return t, err
-		}
-		t.rows = append(t.rows, []string{name, megabytes(n), ""})
+	for _, name := range rival.Parts() {
+		t.rows = append(t.rows, []string{name, megabytes(theirs[name]), ""})
 	}
 	return t, nil
 }
 
-// restingPSS returns the lowest of several looks.
-func restingPSS(ctx context.Context, s *peers.Server, name string) (lowest int64, err error) {
-	for i := range restCount {
+// Times at rest.
+const (
+	restTime  = 5 * time.Second // until freed memory is given back and what was put off is done
+	restQuick = time.Second
+	restCount = 5 // looks meanwhile; the lowest counts
+)
+
+// restingPSS returns the memory of each part: the lowest of several looks.
+func restingPSS(ctx context.Context, o options, s *peers.Server) (map[string]int64, error) {
+	rest := restTime
+	if o.quick {
+		rest = restQuick
+	}
+	lowest := map[string]int64{}
+	for range restCount {
 		select {
 		case <-ctx.Done():
-			return 0, ctx.Err()
-		case <-time.After(restTime / restCount):
+			return nil, ctx.Err()
+		case <-time.After(rest / restCount):
 		}
-		n, err := s.PSS(name)
-		if err != nil {
-			return 0, err
-		}
-		if i == 0 || n < lowest {
-			lowest = n
+		for _, name := range s.Parts() {
+			n, err := s.PSS(name)
+			if err != nil {
+				return nil, err
+			}
+			if old, seen := lowest[name]; !seen || n < old {
+				lowest[name] = n
+			}
 		}
 	}
 	return lowest, nil
@@ -141,7 +149,7 @@ type holding struct {
 // weight is the memory of one part.
 type weight struct{ pss, heap int64 }
 
-func (h holding) measure(ctx context.Context, bindings, calls int) (lines [][]string, err error) {
+func (h holding) measure(ctx context.Context, o options, bindings, calls int) (lines [][]string, err error) {
 	l, err := sipload.New(sipload.Config{
 		Server: h.server.SIP, Phones: peers.Phones(), Domain: peers.Domain, Users: bindings, Outstanding: 30, Relayed: true,
 	})
@@ -150,14 +158,16 @@ func (h holding) measure(ctx context.Context, bindings, calls int) (lines [][]st
 	}
 	defer func() { err = errors.Join(err, l.Close()) }()
 	var at [3]map[string]weight
-	warm := min(bindings, warmBindings)
-	for i, w := range []sipload.Work{{Op: sipload.Register, Limit: warm}, {Op: sipload.Register, Limit: bindings}, {Op: sipload.Hold, Limit: calls}} {
+	const warm = warmBindings
+	for i, w := range []sipload.Work{
+		{Op: sipload.Register, Limit: warm, Users: warm}, {Op: sipload.Register, Limit: bindings}, {Op: sipload.Hold, Limit: calls},
+	} {
 		err := l.Run(ctx, w)
 		if err == nil {
-			err = l.Run(ctx, sipload.Work{Op: sipload.Refresh, Limit: idleWork}) // makes garbage and nothing else, so that Go collects
+			err = l.Run(ctx, sipload.Work{Op: sipload.Refresh, Limit: idleWork, Users: w.Users})
 		}
 		if err == nil {
-			at[i], err = h.weigh(ctx)
+			at[i], err = h.weigh(ctx, o)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", h.server.Name, err)
@@ -185,23 +195,22 @@ func heapEach(before, after int64, n int) string {
 	return each(after-before, n)
 }
 
-func (h holding) weigh(ctx context.Context) (map[string]weight, error) {
-	all := map[string]weight{}
-	for _, name := range h.parts {
-		n, err := restingPSS(ctx, h.server, name)
-		if err != nil {
+func (h holding) weigh(ctx context.Context, o options) (map[string]weight, error) {
+	sizes, err := restingPSS(ctx, o, h.server)
+	if err != nil {
+		return nil, err
+	}
+	log := ""
+	if h.traced {
+		if log, err = h.server.Log(); err != nil {
 			return nil, err
 		}
-		all[name] = weight{pss: n}
 	}
-	if !h.traced {
-		return all, nil
+	all := map[string]weight{}
+	for name, pss := range sizes {
+		all[name] = weight{pss, liveHeap(log, name)}
 	}
-	log, err := h.server.Log()
-	for name, w := range all {
-		all[name] = weight{w.pss, liveHeap(log, name)}
-	}
-	return all, err
+	return all, nil
 }
 
 // liveHeap finds in a log with Go's gctrace what a daemon's last collection left alive, in bytes:

@@ -50,37 +50,85 @@ func profile(ctx context.Context, o options) (err error) {
 	return nil
 }
 
+// profileOne makes two runs: one to see where time goes, one to count system calls.
 func profileOne(ctx context.Context, o options, c *contender, r row) error {
-	name := strings.NewReplacer(" ", "-", ",", "").Replace(r.title)
-	data := filepath.Join(o.profile, name+".perf")
-	var pids []string
+	base := filepath.Join(o.profile, strings.NewReplacer(" ", "-", ",", "").Replace(r.title))
+	var text strings.Builder
 	for _, part := range r.ours {
-		pids = append(pids, strconv.Itoa(c.server.PID(part)))
-	}
-	length := o.window + time.Second // the load begins meanwhile
-	record := exec.CommandContext(ctx, "perf", "record", "-q", "-e", "cpu-clock", "-F", strconv.Itoa(profileRate), "-g",
-		"-p", strings.Join(pids, ","), "-o", data, "--", "sleep", strconv.FormatFloat(length.Seconds(), 'f', 1, 64))
-	if err := record.Start(); err != nil {
-		return err
-	}
-	m, err := c.measure(ctx, r.trial, o.window)
-	err = errors.Join(err, record.Wait())
-	if err != nil {
-		return err
-	}
-	if err := c.settle(); err != nil {
-		return err
-	}
-	text := fmt.Sprintf("%s: %s µs of %s, %.0f a second\n", r.title, micros(m.sum(r.ours)), joined(r.ours), m.rate)
-	for _, view := range profileViews() {
-		out, err := exec.CommandContext(ctx, "perf", append([]string{"report", "--stdio", "-i", data, "-g", "none", "--percent-limit", "0.5"}, view...)...).Output()
+		data, calls := base+"."+part+".perf", base+"."+part+".stat"
+		m, err := underLoad(ctx, o, c, r.trial, "record", "-q", "-e", "cpu-clock", "-F", strconv.Itoa(profileRate), "-g", "-o", data, "-p", c.pid(part))
 		if err != nil {
-			return fmt.Errorf("perf report: %w", err)
+			return err
 		}
-		text += "\n# " + strings.Join(view, " ") + "\n" + withoutComments(string(out))
+		fmt.Fprintf(&text, "%s: %s µs of %s, %.0f a second\n", r.title, micros(m.cost[part]), part, m.rate)
+		for _, view := range profileViews() {
+			out, err := exec.CommandContext(ctx, "perf", append([]string{"report", "--stdio", "-i", data, "-g", "none", "--percent-limit", "0.5"}, view...)...).Output()
+			if err != nil {
+				return fmt.Errorf("perf report: %w", err)
+			}
+			text.WriteString("\n# " + strings.Join(view, " ") + "\n" + withoutComments(string(out)))
+		}
+		m, err = underLoad(ctx, o, c, r.trial, "stat", "-x", ";", "-e", systemCalls(), "-o", calls, "-p", c.pid(part))
+		if err != nil {
+			return err
+		}
+		counted, err := perOperation(calls, m.seen.Done)
+		if err != nil {
+			return err
+		}
+		text.WriteString("\n# system calls of an operation\n" + counted)
 	}
-	fmt.Print(text)
-	return os.WriteFile(filepath.Join(o.profile, name+".txt"), []byte(text), 0o644)
+	fmt.Print(text.String())
+	return os.WriteFile(base+".txt", []byte(text.String()), 0o644)
+}
+
+func (c *contender) pid(part string) string { return strconv.Itoa(c.server.PID(part)) }
+
+// underLoad runs perf while the contender is loaded.
+func underLoad(ctx context.Context, o options, c *contender, t trial, perf ...string) (*measurement, error) {
+	cmd := exec.CommandContext(ctx, "perf", append(perf, "--", "sleep", strconv.FormatFloat((o.window+time.Second).Seconds(), 'f', 1, 64))...)
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	time.Sleep(200 * time.Millisecond) // it opens its events
+	m, err := c.measure(ctx, t, o.window)
+	if err := errors.Join(err, cmd.Wait()); err != nil {
+		return nil, fmt.Errorf("perf %s: %w", perf[0], err)
+	}
+	time.Sleep(portRest)
+	return m, c.settle()
+}
+
+// systemCalls are those that a server makes while it serves.
+func systemCalls() string {
+	var events []string
+	for _, name := range []string{
+		"futex", "nanosleep", "epoll_pwait", "recvmmsg", "sendmmsg", "sendmsg", "read", "write", "pwrite64", "fdatasync", "fsync",
+		"socket", "bind", "close", "setsockopt", "io_uring_enter", "sched_yield", "madvise", "openat",
+	} {
+		events = append(events, "syscalls:sys_enter_"+name)
+	}
+	return strings.Join(events, ",")
+}
+
+// perOperation reads what perf stat counted.
+func perOperation(file string, operations uint64) (string, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return "", err
+	}
+	var b strings.Builder
+	for line := range strings.Lines(string(text)) {
+		fields := strings.Split(line, ";")
+		if len(fields) < 3 {
+			continue
+		}
+		n, err := strconv.ParseFloat(fields[0], 64)
+		if name, ok := strings.CutPrefix(fields[2], "syscalls:sys_enter_"); ok && err == nil && n > 0 {
+			fmt.Fprintf(&b, "%10.3f %s\n", n/float64(operations), name)
+		}
+	}
+	return b.String(), nil
 }
 
 // profileViews are the questions to a profile: kernel or program, which functions, and which with

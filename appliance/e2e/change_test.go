@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -124,4 +125,50 @@ func TestAttendedTransfer(t *testing.T) {
 	if left := mediaSessions(t, s.box); left != 0 {
 		t.Errorf("%d sessions are left in the relay", left)
 	}
+}
+
+// The caller transfers, and the target declines: the two go on with each other.
+func TestATransferThatFailsLeavesTheCall(t *testing.T) {
+	t.Parallel()
+	s := open(t, "alice", "bob", "carol")
+	alice, bob, carol := s.phone("alice", "udp"), s.phone("bob", "tcp"), s.phone("carol", "udp")
+	out, in := call(alice, bob)
+	talk(t, alice, bob)
+	from := len(alice.Log())
+	alice.Transfer(out, carol.AoR())
+	carol.HangUp(carol.Incoming())
+	alice.AwaitLog(from, `SIP/2.0 603`) // in the NOTIFY (RFC 3515 §2.4.5)
+	talk(t, alice, bob, "carol")
+	bob.HangUp(in)
+	alice.Over(out)
+	s.signalling("alice", "carol")
+	if r := s.records(1)[0]; r.Status != record.CallAnswered || r.EndedBy != record.ByCallee {
+		t.Errorf("record of a transfer that failed: %+v", r)
+	}
+}
+
+// Both sides hold: nobody is sent anything until both have resumed (RFC 3264 §8.4).
+func TestBothSidesHold(t *testing.T) {
+	t.Parallel()
+	s := open(t, "alice", "bob")
+	alice, bob := s.phone("alice", "udp"), s.phone("bob", "tcp")
+	out, in := call(alice, bob)
+	talk(t, alice, bob)
+	mark := bob.Mark()
+	alice.Hold(out)
+	bob.HeldBy(mark, in)
+	bob.Hold(in)
+	if a, b := s.rxWithin("alice", holdLook), s.rxWithin("bob", holdLook); a+b > 0 {
+		t.Errorf("while both hold, alice is sent %d packets and bob %d", a, b)
+	}
+	mark = alice.Mark()
+	alice.Command(fmt.Sprint("resume ", out))
+	alice.HeldBy(mark, out) // bob still holds
+	mark = alice.Mark()
+	bob.Resume(in)
+	alice.UpAgain(mark, out)
+	talk(t, alice, bob)
+	alice.HangUp(out)
+	bob.Over(in)
+	s.records(1)
 }

@@ -44,6 +44,11 @@ func hertz(user string) float64 {
 // phone starts a linphonec on the wire of a user.
 func (s *scene) phone(user, transport string, more ...func(*linphone.Config)) *linphone.Phone {
 	s.t.Helper()
+	return linphone.Start(s.t, s.hosts[user], s.settings(user, transport, more...))
+}
+
+func (s *scene) settings(user, transport string, more ...func(*linphone.Config)) linphone.Config {
+	s.t.Helper()
 	h := s.hosts[user]
 	cfg := linphone.Config{
 		User: user, Password: boxtest.Password(user), Domain: boxtest.Domain, Server: boxtest.Server(h, transport), Transport: transport, Tone: hertz(user),
@@ -54,7 +59,7 @@ func (s *scene) phone(user, transport string, more ...func(*linphone.Config)) *l
 	for _, m := range more {
 		m(&cfg)
 	}
-	return linphone.Start(s.t, h, cfg)
+	return cfg
 }
 
 // call connects two phones and returns the call's number in each.

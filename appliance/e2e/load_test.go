@@ -115,7 +115,7 @@ func TestDoNotDisturb(t *testing.T) {
 	clean(t, load(t, callees, "register", sipp.Config{Rows: []string{account(0, "")}, Calls: 1}), 1)
 	disturbed := load(t, callees, "disturbed", sipp.Config{Calls: 1})
 	alice := s.phone("alice", "tcp")
-	alice.Over(alice.Call("sip:"+boxtest.User(0)+"@" + boxtest.Domain))
+	alice.Over(alice.Call("sip:" + boxtest.User(0) + "@" + boxtest.Domain))
 	clean(t, disturbed, 1)
 	s.verdict(1, record.CallBusy, 600)
 }

@@ -1,12 +1,16 @@
 package e2e
 
 import (
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/coraltele/sanchar/pkg/record"
+	"github.com/coraltele/sanchar/pkg/testkit/boxtest"
 	"github.com/coraltele/sanchar/pkg/testkit/linphone"
+	"github.com/coraltele/sanchar/pkg/testkit/netlab"
 )
 
 // verdict checks the newest record of a call that nobody answered.
@@ -108,5 +112,60 @@ func TestTwoPhonesOfOneUser(t *testing.T) {
 	r := s.records(1)[0]
 	if r.Status != record.CallAnswered || len(r.Legs) != 3 {
 		t.Errorf("record %+v", r)
+	}
+}
+
+// A phone that sends its caller elsewhere: the box calls there itself, and the caller sees one call.
+func TestAPhoneRedirects(t *testing.T) {
+	t.Parallel()
+	s := open(t, "alice", "bob", "carol")
+	alice, bob, carol := s.phone("alice", "udp"), s.phone("bob", "udp"), s.phone("carol", "tcp")
+	out := alice.Call(bob.AoR())
+	bob.Redirect(bob.Incoming(), carol.AoR())
+	in := carol.Incoming()
+	carol.Answer(in)
+	alice.Up(out)
+	talk(t, alice, carol, "bob")
+	carol.HangUp(in)
+	alice.Over(out)
+	for _, m := range s.signalling("alice")["alice"] {
+		if m.Code >= 300 && m.Code < 400 {
+			t.Errorf("alice was redirected: %s", m)
+		}
+	}
+	if r := s.records(1)[0]; r.Callee.User != "carol" || r.Status != record.CallAnswered {
+		t.Errorf("record %+v", r)
+	}
+}
+
+// Who does not know the password, or does not trust the box, is not registered; and who leaves is
+// called no more.
+func TestWhoIsNotRegisteredIsNotCalled(t *testing.T) {
+	t.Parallel()
+	s := open(t, "alice", "bob", "carol")
+	alice, bob := s.phone("alice", "udp"), s.phone("bob", "tls")
+	wrong := s.settings("carol", "udp", func(c *linphone.Config) { c.Password = "a guess" })
+	linphone.Open(t, s.hosts["carol"], wrong).AwaitLog(0, `to \[LinphoneRegistrationFailed\]`)
+	stranger := s.settings("carol", "tls", func(c *linphone.Config) {
+		c.User, c.Password, c.CA = "alice", alice.Password, s.box.StrangeCA() // right, but not for this server
+	})
+	linphone.Open(t, s.hosts["carol"], stranger).AwaitLog(0, `certificate verif|X509|not trusted`)
+	regs, err := s.box.Switch().Registrations(t.Context())
+	if err != nil || len(regs) != 2 {
+		t.Errorf("bindings %+v, %v", regs, err)
+	}
+	bob.Quit()
+	alice.Over(alice.Call(bob.AoR()))
+	s.verdict(1, record.CallOffline, 480)
+	api := s.box.API(s.hosts["alice"])
+	for until := time.Now().Add(netlab.Patience); ; time.Sleep(100 * time.Millisecond) {
+		left := boxtest.Records[record.Registration](api, "registrations", url.Values{"user": {"bob"}})
+		guesses := boxtest.Records[record.AuthFailure](api, "auth-failures", url.Values{"user": {"carol"}})
+		if len(left) == 1 && left[0].Result == record.RegUnregistered && len(guesses) == 1 && guesses[0].Reason == record.AuthWrongSecret {
+			return
+		}
+		if time.Now().After(until) {
+			t.Fatalf("records of bob %+v, and of guesses %+v", left, guesses)
+		}
 	}
 }

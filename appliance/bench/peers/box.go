@@ -106,7 +106,8 @@ func (s *Server) findDaemons() error {
 	if err != nil {
 		return err
 	}
-	for _, pid := range pids {
+	clear(s.parts) // the supervisor of a box is another, and these are its children
+	for _, pid := range pids[1:] {
 		name, err := proc.Command(pid)
 		if err != nil {
 			return err

@@ -89,7 +89,9 @@ func (l *Load) callResponse(s *slot) {
 	case m.status == 100:
 	case m.status == 407 && s.step == stepChallenge:
 		l.inviteAgain(s)
-	case m.status == 180 && s.step == stepFinal && !s.rung && s.callee == calleeRinging:
+	case m.status == 180 && s.rung:
+		l.repeated.Add(1)
+	case m.status == 180 && s.step == stepFinal && s.callee == calleeRinging:
 		s.rung = true
 		l.answerCall(s)
 	case m.status == 200 && s.step == stepFinal && s.callee >= calleeAnswered:

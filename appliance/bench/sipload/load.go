@@ -63,6 +63,7 @@ type Work struct {
 	Op    Op
 	Limit int // operations at most; 0 is no limit
 	Rate  int // operations begun in a second; 0 is as many as are answered
+	Users int // the first so many users; 0 is all
 }
 
 // Load is a generator. One Run runs at a time. After an error it is of no further use.
@@ -79,6 +80,7 @@ type Load struct {
 
 	op      Op
 	rate    int
+	among   int  // users
 	stop    bool // begin nothing more
 	limit   int  // operations to begin
 	allowed int  // operations that may have begun by now
@@ -131,6 +133,9 @@ func (l *Load) Run(ctx context.Context, w Work) error {
 	runtime.LockOSThread() // one thread that waits in the kernel, not a goroutine that is handed around
 	defer runtime.UnlockOSThread()
 	l.op, l.rate, l.limit, l.begun, l.err, l.next = w.Op, w.Rate, w.Limit, 0, nil, 0
+	if l.among = l.cfg.Users; w.Users > 0 {
+		l.among = min(w.Users, l.among)
+	}
 	if w.Limit == 0 {
 		l.limit = math.MaxInt
 	}
@@ -214,10 +219,10 @@ func (l *Load) choose(s *slot) bool {
 	if l.op >= Call {
 		stride = 2
 	}
-	for range l.cfg.Users / stride {
+	for range l.among / stride {
 		u := l.next * stride
 		l.next++
-		if (l.next+1)*stride > l.cfg.Users {
+		if (l.next+1)*stride > l.among {
 			l.next = 0
 		}
 		if l.users[u].slot == idle {

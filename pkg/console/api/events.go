@@ -75,6 +75,7 @@ func (a *API) eventResponse() map[string]*huma.Response {
 	}{
 		{events.Registered, reflect.TypeFor[ctl.Registration]()},
 		{events.Unregistered, reflect.TypeFor[ctl.Registration]()},
+		{events.Presence, reflect.TypeFor[events.UserPresence]()},
 		{events.Call, reflect.TypeFor[ctl.LiveCall]()},
 		{events.CallEnded, reflect.TypeFor[events.Ended]()},
 		{events.UserChanged, reflect.TypeFor[events.Ended]()},

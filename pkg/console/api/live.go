@@ -12,9 +12,10 @@ import (
 	"github.com/coraltele/sanchar/pkg/record"
 )
 
-// RegistrationList is all bindings, in the order of users.
+// RegistrationList is bindings in the order of users.
 type RegistrationList struct {
 	Registrations []ctl.Registration `json:"registrations"`
+	Total         int                `json:"total" doc:"that match, also beyond the limit"`
 }
 
 // CallList is all live calls, the oldest first.
@@ -34,12 +35,19 @@ func (a *API) liveOperations() {
 	})
 
 	type registrationsInput struct {
-		Text string `query:"text" maxLength:"200" doc:"a part of user, address, source or user agent"`
+		Text   string `query:"text" maxLength:"200" doc:"a part of user, address, source or user agent"`
+		UserID string `query:"user_id" maxLength:"64" doc:"of this user only"`
+		Limit  int    `query:"limit" minimum:"0" maximum:"100000" doc:"at most so many; 0 for all"`
 	}
 	type registrationsOutput struct{ Body RegistrationList }
 	register(a, get("list-registrations", "/registrations", "Bindings now"), func(ctx context.Context, _ caller, in *registrationsInput) (*registrationsOutput, error) {
 		regs, err := a.cfg.Switch.Registrations(ctx)
-		return &registrationsOutput{RegistrationList{filterRegistrations(regs, in.Text)}}, err
+		found := filterRegistrations(regs, in.Text, in.UserID)
+		list := RegistrationList{Registrations: found, Total: len(found)}
+		if in.Limit > 0 && list.Total > in.Limit {
+			list.Registrations = found[:in.Limit]
+		}
+		return &registrationsOutput{list}, err
 	})
 
 	type callsOutput struct{ Body CallList }
@@ -76,12 +84,12 @@ func (a *API) liveOperations() {
 	})
 }
 
-func filterRegistrations(regs []ctl.Registration, text string) []ctl.Registration {
+func filterRegistrations(regs []ctl.Registration, text, user string) []ctl.Registration {
 	found := []ctl.Registration{}
 	text = strings.ToLower(text)
 	for _, r := range regs {
 		all := strings.Join([]string{r.User, r.AoR, r.Contact, r.Source.String(), r.UserAgent, r.Transport, r.Instance}, "\n")
-		if strings.Contains(strings.ToLower(all), text) {
+		if strings.Contains(strings.ToLower(all), text) && (user == "" || r.UserID == user) {
 			found = append(found, r)
 		}
 	}

@@ -63,7 +63,7 @@ type registrationFilter struct {
 	AoR      string `query:"aor"`
 	Source   string `query:"source" doc:"IP address"`
 	Instance string `query:"instance" doc:"+sip.instance of the device"`
-	Result   string `query:"result" enum:"registered,unregistered,expired,removed"`
+	Result   string `query:"result" enum:"registered,unregistered,expired,removed,moved"`
 	CallID   string `query:"call_id"`
 }
 

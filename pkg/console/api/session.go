@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/coraltele/sanchar/pkg/base/problem"
 	"github.com/coraltele/sanchar/pkg/console/auth"
@@ -12,9 +13,11 @@ import (
 
 // Me is who is signed in.
 type Me struct {
-	Name  string `json:"name"`
-	Role  string `json:"role"`
-	Token string `json:"token,omitempty" doc:"id of the API token, when one was used"`
+	Name  string    `json:"name"`
+	Role  string    `json:"role"`
+	Token string    `json:"token,omitempty" doc:"id of the API token, when one was used"`
+	Idle  int       `json:"idle,omitempty" doc:"seconds without a request after which the sign-in ends; none for a token"`
+	Ends  time.Time `json:"ends,omitzero" doc:"when the sign-in ends in any case"`
 }
 
 // SignIn is a name and its password.
@@ -46,7 +49,7 @@ type cookieOutput struct {
 type meOutput struct{ Body Me }
 
 func opened(s *auth.Session) *sessionOutput {
-	return &sessionOutput{SetCookie: *s.Cookie(), Body: Me{Name: s.Name, Role: s.Role}}
+	return &sessionOutput{SetCookie: *s.Cookie(), Body: Me{Name: s.Name, Role: s.Role, Idle: auth.IdleSeconds, Ends: s.Ends()}}
 }
 
 func (a *API) sessionOperations() {
@@ -58,7 +61,11 @@ func (a *API) sessionOperations() {
 	})
 
 	me := func(_ context.Context, who caller, _ *struct{}) (*meOutput, error) {
-		return &meOutput{Me{Name: who.Name, Role: who.Role, Token: who.Token}}, nil
+		m := Me{Name: who.Name, Role: who.Role, Token: who.Token}
+		if ends, ok := who.Ends(); ok {
+			m.Idle, m.Ends = auth.IdleSeconds, ends
+		}
+		return &meOutput{m}, nil
 	}
 	register(a, get("get-session", "/session", "Who is signed in"), me)
 	register(a, get("get-me", "/me", "Who is signed in"), me)

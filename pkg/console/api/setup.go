@@ -32,6 +32,11 @@ type SetupRequest struct {
 	Domain   string `json:"domain,omitempty" doc:"SIP domain of all accounts; cannot be changed later" example:"pbx.example"`
 }
 
+// CodeRequest is a set-up code by itself.
+type CodeRequest struct {
+	Code string `json:"code" maxLength:"64" doc:"set-up code that the box shows"`
+}
+
 // DomainRequest sets the SIP domain of all accounts.
 type DomainRequest struct {
 	Domain string `json:"domain" example:"pbx.example"`
@@ -54,6 +59,17 @@ func (a *API) setupOperations() {
 		}
 		st, err := a.cfg.Switch.Status(ctx)
 		return &setupOutput{Setup{Needed: true, Domain: st.Domain, DomainFixed: st.Domain != "", Switch: err == nil}}, nil
+	})
+
+	type codeInput struct{ Body CodeRequest }
+	op = with(http.MethodPost, get("check-code", "/setup/code", "Ask whether a set-up code is right, before the rest is filled in"))
+	op.Metadata = public()
+	register(a, op, func(ctx context.Context, who caller, in *codeInput) (*struct{}, error) {
+		err := a.cfg.Auth.CheckCode(who.source, in.Body.Code)
+		if problem.Is(err, problem.Denied) && problem.Of(err).Code == "setup.code" {
+			a.note(ctx, who, "setup", "", err)
+		}
+		return nil, err
 	})
 
 	type setupInput struct{ Body SetupRequest }

@@ -22,6 +22,9 @@ const (
 	maxSessions = 32
 )
 
+// IdleSeconds is how long a sign-in lasts without a request.
+const IdleSeconds = int(idleTime / time.Second)
+
 // CookieName is the cookie of a session. It has the prefix by which a browser itself insists on Secure, no Domain and Path=/
 // (RFC 6265 bis).
 const CookieName = "__Host-sanchar"
@@ -59,6 +62,17 @@ func (id Identity) Ended() <-chan struct{} {
 	}
 	return id.session.ended
 }
+
+// Ends tells when the sign-in is over in any case, and false for a token.
+func (id Identity) Ends() (time.Time, bool) {
+	if id.session == nil {
+		return time.Time{}, false
+	}
+	return id.session.Ends(), true
+}
+
+// Ends tells when the session is over in any case.
+func (s *Session) Ends() time.Time { return s.Created.Add(wholeTime).UTC() }
 
 func (a *Auth) openLocked(name, role string, source netip.Addr) *Session {
 	a.makeRoomLocked(name)

@@ -18,6 +18,7 @@ import (
 const (
 	Registered   = "registration"       // ctl.Registration: new or changed
 	Unregistered = "registration-ended" // ctl.Registration
+	Presence     = "presence"           // UserPresence: after each change of how many devices a user has
 	Call         = "call"               // ctl.LiveCall: new or changed
 	CallEnded    = "call-ended"         // Ended
 	UserChanged  = "user"               // Ended: id of an account that was changed
@@ -29,6 +30,12 @@ const (
 // Ended names a thing.
 type Ended struct {
 	ID string `json:"id"`
+}
+
+// UserPresence is how many devices of a user are registered.
+type UserPresence struct {
+	ID      string `json:"id" doc:"of the user"`
+	Devices int    `json:"devices"`
 }
 
 // Record is a record that was stored.
@@ -119,7 +126,7 @@ type Client struct {
 func New(cfg Config) *Hub {
 	return &Hub{
 		cfg: cfg, asked: make(chan struct{}, 1), clients: map[*Client]bool{}, away: map[string]time.Time{},
-		live: live{regs: map[string]mark[ctl.Registration]{}, calls: map[string]mark[ctl.LiveCall]{}},
+		live: live{regs: map[string]mark[ctl.Registration]{}, calls: map[string]mark[ctl.LiveCall]{}, devices: map[string]int{}},
 	}
 }
 

@@ -125,14 +125,16 @@ func await[T any](t *testing.T, c *Client, name string, is func(T) bool) T {
 func TestWhatHappensReachesThePage(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
-	b.sw.Register(ctl.Registration{ID: "r1", User: "bob"})
+	b.sw.Register(ctl.Registration{ID: "r1", User: "bob", UserID: "u1"})
 	await(t, b.client, Registered, func(r ctl.Registration) bool { return r.ID == "r1" && r.User == "bob" })
+	await(t, b.client, Presence, func(p UserPresence) bool { return p == UserPresence{ID: "u1", Devices: 1} })
 	b.sw.SetCall(ctl.LiveCall{ID: "c1", State: ctl.CallRinging})
 	await(t, b.client, Call, func(c ctl.LiveCall) bool { return c.ID == "c1" && c.State == ctl.CallRinging })
 	b.sw.EndCall("c1")
 	await(t, b.client, CallEnded, func(e Ended) bool { return e.ID == "c1" })
 	b.sw.Unregister("r1")
 	await(t, b.client, Unregistered, func(r ctl.Registration) bool { return r.ID == "r1" })
+	await(t, b.client, Presence, func(p UserPresence) bool { return p == UserPresence{ID: "u1", Devices: 0} })
 	b.sw.Raise(ctl.Alarm{Code: "switch.hot", Text: "too hot"})
 	await(t, b.client, AlarmChanged, func(a AlarmChange) bool { return a.Active && a.Alarm.Code == "switch.hot" && a.Alarm.Source == switchd })
 	await(t, b.client, Changed, func(o Overview) bool { return len(o.Alarms) == 1 })
@@ -148,6 +150,40 @@ func TestWhatHappensReachesThePage(t *testing.T) {
 		}
 		return r.ID == "b" && string(r.Record) == `{"id":"b"}`
 	})
+}
+
+func TestPresenceCountsDevicesOnce(t *testing.T) {
+	t.Parallel()
+	h := quietHub()
+	c, err := h.Subscribe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	phone, tablet := ctl.Registration{ID: "r1", UserID: "u1"}, ctl.Registration{ID: "r2", UserID: "u1"}
+	for _, ev := range []ctl.SwitchEvent{
+		{Registered: &phone},
+		{Registered: &phone}, // changed: still one
+		{Registered: &tablet},
+		{Unregistered: &phone},
+		{Unregistered: &phone}, // nobody knows it any more
+		{Unregistered: &tablet},
+	} {
+		h.take(ev)
+	}
+	var got []int
+	for len(c.events) > 0 {
+		if ev := <-c.events; ev.Name == Presence {
+			var p UserPresence
+			if err := json.Unmarshal(ev.Data, &p); err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, p.Devices)
+		}
+	}
+	if !slices.Equal(got, []int{1, 2, 1, 0}) || len(h.live.devices) != 0 {
+		t.Errorf("%v, left over: %v", got, h.live.devices)
+	}
 }
 
 // until asks until the box is as expected.

@@ -10,9 +10,10 @@ import (
 // live is what switchd said is there, by id. It is kept to tell, after switchd was away, what
 // ended meanwhile.
 type live struct {
-	round int // counts connections to switchd
-	regs  map[string]mark[ctl.Registration]
-	calls map[string]mark[ctl.LiveCall]
+	round   int // counts connections to switchd
+	regs    map[string]mark[ctl.Registration]
+	calls   map[string]mark[ctl.LiveCall]
+	devices map[string]int // of regs, by id of their user
 }
 
 // mark is a thing and the connection that last told of it.
@@ -70,11 +71,9 @@ func (h *Hub) take(ev ctl.SwitchEvent) {
 	defer h.mu.Unlock()
 	switch {
 	case ev.Registered != nil:
-		h.live.regs[ev.Registered.ID] = mark[ctl.Registration]{*ev.Registered, h.live.round}
-		h.sendLocked(Registered, ev.Registered)
+		h.registeredLocked(*ev.Registered)
 	case ev.Unregistered != nil:
-		delete(h.live.regs, ev.Unregistered.ID)
-		h.sendLocked(Unregistered, ev.Unregistered)
+		h.unregisteredLocked(*ev.Unregistered)
 	case ev.Call != nil:
 		h.live.calls[ev.Call.ID] = mark[ctl.LiveCall]{*ev.Call, h.live.round}
 		h.sendLocked(Call, ev.Call)
@@ -87,6 +86,34 @@ func (h *Hub) take(ev ctl.SwitchEvent) {
 		h.stale = true // the next overview tells it
 		h.askLocked()
 	}
+}
+
+func (h *Hub) registeredLocked(r ctl.Registration) {
+	_, known := h.live.regs[r.ID]
+	h.live.regs[r.ID] = mark[ctl.Registration]{r, h.live.round}
+	h.sendLocked(Registered, r)
+	if !known {
+		h.countDevicesLocked(r.UserID, 1)
+	}
+}
+
+func (h *Hub) unregisteredLocked(r ctl.Registration) {
+	_, known := h.live.regs[r.ID]
+	delete(h.live.regs, r.ID)
+	h.sendLocked(Unregistered, r)
+	if known {
+		h.countDevicesLocked(r.UserID, -1)
+	}
+}
+
+// countDevicesLocked tells how many devices a user has now: a page that shows some of the users
+// need not know all bindings for it.
+func (h *Hub) countDevicesLocked(user string, change int) {
+	n := h.live.devices[user] + change
+	if h.live.devices[user] = n; n == 0 {
+		delete(h.live.devices, user)
+	}
+	h.sendLocked(Presence, UserPresence{ID: user, Devices: n})
 }
 
 // sweep ends what switchd no longer has.
@@ -110,8 +137,7 @@ func (h *Hub) sweep(ctx context.Context, round int) {
 	defer h.mu.Unlock()
 	for id, m := range h.live.regs {
 		if m.round < round && !there[id] {
-			delete(h.live.regs, id)
-			h.sendLocked(Unregistered, m.value)
+			h.unregisteredLocked(m.value)
 		}
 	}
 	for id, m := range h.live.calls {

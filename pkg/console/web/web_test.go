@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -126,6 +127,49 @@ func TestAProgramWithoutThePageSaysSo(t *testing.T) {
 	}
 	if _, err := newPage(fstest.MapFS{"other": {}}); err == nil {
 		t.Fatal("a program with nothing to show starts")
+	}
+}
+
+// What the policy forbids would not work, and what is large is slow on a phone.
+func TestThePageKeepsItsPolicy(t *testing.T) {
+	t.Parallel()
+	p, err := New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !p.Built() {
+		t.Skip("this program does not hold the page: make ui")
+	}
+	const most = 200_000 // bytes on the wire, all files together
+	index := string(p.files[indexName].data)
+	for _, inline := range []string{"<style", "style=\"", "javascript:", " onload=", " onclick="} {
+		if strings.Contains(index, inline) {
+			t.Errorf("%s in %s", inline, index)
+		}
+	}
+	for _, m := range regexp.MustCompile(`<script([^>]*)>(.*?)</script>`).FindAllStringSubmatch(index, -1) {
+		if !strings.Contains(m[1], "src=") || m[2] != "" {
+			t.Errorf("an inline script: %s", m[0])
+		}
+	}
+	for _, m := range regexp.MustCompile(`(?:src|href)="([^"]*)"`).FindAllStringSubmatch(index, -1) {
+		if _, ok := p.files[strings.TrimPrefix(m[1], "/")]; !ok {
+			t.Errorf("%s is not in the program", m[1])
+		}
+	}
+	total := 0
+	for name, f := range p.files {
+		if f.zipped != nil {
+			total += len(f.zipped)
+		} else {
+			total += len(f.data)
+		}
+		if strings.HasPrefix(name, assetsPrefix) && strings.Contains(string(f.data), "//cdn.") {
+			t.Errorf("%s loads from elsewhere", name)
+		}
+	}
+	if total > most {
+		t.Errorf("the page has %d bytes compressed", total)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/coraltele/sanchar/pkg/base/problem"
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
@@ -87,6 +88,10 @@ func TestSetUp(t *testing.T) {
 		t.Fatalf("%+v %+v", st, setup)
 	}
 	code := b.code()
+	if a := c.api(403, "POST", "/setup/code", m{"code": "wrong"}, nil); a.Code != "setup.code" || len(a.Faults) != 1 {
+		t.Errorf("a wrong code by itself: %s", a.body)
+	}
+	c.api(204, "POST", "/setup/code", m{"code": strings.ToUpper(code)}, nil)
 	if a := c.api(403, "POST", "/setup", m{"code": "wrong", "name": "", "password": ""}, nil); a.Code != "setup.code" || len(a.Faults) != 1 || a.Faults[0].Path != "code" {
 		t.Errorf("a wrong code: %s", a.body)
 	}
@@ -177,6 +182,14 @@ func TestSignInOutAndPassword(t *testing.T) {
 	c.api(204, "DELETE", "/session", nil, nil)
 	c.api(401, "GET", "/me", nil, nil)
 	c.api(200, "POST", "/session", m{"name": owner, "password": "staple tractor violin"}, nil)
+	var me struct {
+		Idle int
+		Ends time.Time
+	}
+	c.api(200, "GET", "/session", nil, &me)
+	if left := time.Until(me.Ends); me.Idle != 900 || left < 11*time.Hour || left > 12*time.Hour {
+		t.Errorf("a sign-in of %d s, at most %v", me.Idle, left)
+	}
 
 	var log struct {
 		Records []struct {
@@ -302,5 +315,38 @@ func TestEverythingIsThereAfterARestart(t *testing.T) {
 	st, err := ctl.NewAdmin(b.cfg.socket("admin")).Status(t.Context())
 	if err != nil || !st.SetUp || st.Version != "test" || !strings.HasPrefix(st.Page, "https://127.0.0.1:") {
 		t.Errorf("%+v, %v", st, err)
+	}
+}
+
+func TestDevicesOfOneUser(t *testing.T) {
+	t.Parallel()
+	b, c := owned(t)
+	for _, r := range []ctl.Registration{
+		{ID: "1", User: "asha", UserID: "a"}, {ID: "2", User: "ashar", UserID: "b"}, {ID: "3", User: "asha", UserID: "a"},
+	} {
+		b.sw.Register(r)
+	}
+	for _, tc := range []struct {
+		query, ids string
+		total      int
+	}{
+		{"", "1 3 2", 3},
+		{"?user_id=a", "1 3", 2},
+		{"?user_id=a&limit=1", "1", 2},
+		{"?text=ashar", "2", 1},
+		{"?user_id=nobody", "", 0},
+	} {
+		var list struct {
+			Registrations []struct{ ID string }
+			Total         int
+		}
+		c.api(200, "GET", "/registrations"+tc.query, nil, &list)
+		var ids []string
+		for _, r := range list.Registrations {
+			ids = append(ids, r.ID)
+		}
+		if strings.Join(ids, " ") != tc.ids || list.Total != tc.total {
+			t.Errorf("%q: %v of %d", tc.query, ids, list.Total)
+		}
 	}
 }

@@ -2,47 +2,140 @@ package switchd
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
 )
 
-// hubQueue is how many events may wait for one listener.
-const hubQueue = 4096
-
-// hub carries events to whoever listens. One that does not keep up is let go.
+// hub carries events to whoever listens. A listener that does not keep up misses what was in between:
+// for each thing it hears the latest.
 type hub struct {
-	mu        sync.Mutex // guards listeners
-	listeners map[chan ctl.SwitchEvent]struct{}
+	mu        sync.Mutex // guards listeners and what they hold
+	listeners map[*listener]struct{}
 }
 
-func newHub() *hub { return &hub{listeners: map[chan ctl.SwitchEvent]struct{}{}} }
+// listener is what one listener has not heard yet. It is bounded by the things there are and those it
+// has heard of.
+type listener struct {
+	hub     *hub
+	ready   chan struct{} // holds a token when there is something to take
+	order   []thing
+	pending map[thing]ctl.SwitchEvent
+	shown   map[thing]struct{} // registrations and calls that it has heard of
+	began   bool               // it has heard what there was
+}
 
-func (h *hub) join() (changes <-chan ctl.SwitchEvent, leave func()) {
-	ch := make(chan ctl.SwitchEvent, hubQueue)
+// thing is what an event is about.
+type thing struct {
+	kind thingKind
+	id   string
+}
+
+type thingKind uint8
+
+const (
+	aRegistration thingKind = iota
+	aCall
+	aUser
+	anAlarm
+)
+
+func thingOf(ev *ctl.SwitchEvent) thing {
+	switch {
+	case ev.Registered != nil:
+		return thing{aRegistration, ev.Registered.ID}
+	case ev.Unregistered != nil:
+		return thing{aRegistration, ev.Unregistered.ID}
+	case ev.Call != nil:
+		return thing{aCall, ev.Call.ID}
+	case ev.CallEnded != "":
+		return thing{aCall, ev.CallEnded}
+	case ev.UserChanged != "":
+		return thing{aUser, ev.UserChanged}
+	case ev.Alarm != nil:
+		return thing{anAlarm, ev.Alarm.Code}
+	}
+	return thing{anAlarm, ev.AlarmEnded}
+}
+
+// comes and goes say what an event means to the list that its thing stands in.
+func comes(ev *ctl.SwitchEvent) bool { return ev.Registered != nil || ev.Call != nil }
+func goes(ev *ctl.SwitchEvent) bool  { return ev.Unregistered != nil || ev.CallEnded != "" }
+
+func newHub() *hub { return &hub{listeners: map[*listener]struct{}{}} }
+
+// join returns a listener to what happens from now on. It looks up what there is and tells begin.
+func (h *hub) join() *listener {
+	l := &listener{hub: h, ready: make(chan struct{}, 1), pending: map[thing]ctl.SwitchEvent{}, shown: map[thing]struct{}{}}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.listeners[ch] = struct{}{}
-	return ch, func() {
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		delete(h.listeners, ch)
-	}
+	h.listeners[l] = struct{}{}
+	return l
+}
+
+func (l *listener) leave() {
+	l.hub.mu.Lock()
+	defer l.hub.mu.Unlock()
+	delete(l.hub.listeners, l)
 }
 
 // tell does not block.
 func (h *hub) tell(ev ctl.SwitchEvent) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for ch := range h.listeners {
-		select {
-		case ch <- ev:
-		default:
-			delete(h.listeners, ch)
-			close(ch)
+	for l := range h.listeners {
+		l.putLocked(ev)
+	}
+}
+
+func (l *listener) putLocked(ev ctl.SwitchEvent) {
+	t := thingOf(&ev)
+	_, waits := l.pending[t]
+	if _, shown := l.shown[t]; waits && goes(&ev) && !shown && l.began {
+		delete(l.pending, t) // it came and went between two looks
+		l.order = slices.DeleteFunc(l.order, func(o thing) bool { return o == t })
+		return
+	}
+	l.pending[t] = ev
+	if !waits {
+		l.order = append(l.order, t)
+	}
+	select {
+	case l.ready <- struct{}{}:
+	default:
+	}
+}
+
+// begin says which things the listener has heard of, looked up after it joined.
+func (l *listener) begin(present ctl.Lines) {
+	l.hub.mu.Lock()
+	defer l.hub.mu.Unlock()
+	for _, line := range present {
+		if ev, ok := line.(ctl.SwitchEvent); ok && comes(&ev) {
+			l.shown[thingOf(&ev)] = struct{}{}
 		}
 	}
+	l.began = true
+}
+
+// take returns what has happened since the last take.
+func (l *listener) take() (news ctl.Lines) {
+	l.hub.mu.Lock()
+	defer l.hub.mu.Unlock()
+	for _, t := range l.order {
+		ev := l.pending[t]
+		if comes(&ev) {
+			l.shown[t] = struct{}{}
+		} else if goes(&ev) {
+			delete(l.shown, t)
+		}
+		news = append(news, ev)
+	}
+	l.order = l.order[:0]
+	clear(l.pending)
+	return news
 }
 
 // alarms holds what an admin must hear of.

@@ -118,41 +118,53 @@ func (d *Daemon) sign(_ *http.Request, in ctl.CertificateRequest) (c ctl.Certifi
 // aliveEvery is how often a stream says that nothing happened.
 const aliveEvery = 10 * time.Second
 
-// events sends all that is there, then each change.
+// eventLinger lets events that come together go together: nobody sees a tenth of a second.
+const eventLinger = 100 * time.Millisecond
+
+// events sends all that is there, then what changes.
 func (d *Daemon) events(r *http.Request, emit func(any) error) error {
-	changes, leave := d.hub.join()
-	defer leave()
-	for _, reg := range d.devices.List() {
-		if err := emit(ctl.SwitchEvent{Registered: &reg}); err != nil {
-			return err
-		}
+	l := d.hub.join()
+	defer l.leave()
+	all := d.present()
+	l.begin(all)
+	if err := emit(all); err != nil {
+		return err
 	}
-	for _, c := range d.calls.List() {
-		if err := emit(ctl.SwitchEvent{Call: &c}); err != nil {
-			return err
-		}
-	}
-	for _, a := range d.alarms.list() {
-		if err := emit(ctl.SwitchEvent{Alarm: &a}); err != nil {
-			return err
-		}
-	}
-	tick := time.NewTicker(aliveEvery)
-	defer tick.Stop()
+	alive := time.NewTicker(aliveEvery)
+	defer alive.Stop()
+	linger := time.NewTimer(eventLinger)
+	defer linger.Stop()
 	for {
-		ev := ctl.SwitchEvent{Alive: true}
+		news := ctl.Lines{ctl.SwitchEvent{Alive: true}}
 		select {
 		case <-r.Context().Done():
 			return nil
-		case <-tick.C:
-		case e, open := <-changes:
-			if !open {
-				return nil // it did not keep up: it comes back and starts anew
+		case <-alive.C:
+		case <-l.ready:
+			linger.Reset(eventLinger)
+			select {
+			case <-r.Context().Done():
+				return nil
+			case <-linger.C:
 			}
-			ev = e
+			news = l.take()
 		}
-		if err := emit(ev); err != nil {
+		if err := emit(news); err != nil {
 			return err
 		}
 	}
+}
+
+// present is what there is now.
+func (d *Daemon) present() (all ctl.Lines) {
+	for _, reg := range d.devices.List() {
+		all = append(all, ctl.SwitchEvent{Registered: &reg})
+	}
+	for _, c := range d.calls.List() {
+		all = append(all, ctl.SwitchEvent{Call: &c})
+	}
+	for _, a := range d.alarms.list() {
+		all = append(all, ctl.SwitchEvent{Alarm: &a})
+	}
+	return all
 }

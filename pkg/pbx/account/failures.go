@@ -11,7 +11,8 @@ import (
 )
 
 // Failures counts failed sign-ins, so that a guesser fills neither memory nor the archive: like
-// failures of one source within a minute are one record.
+// failures of one source within a minute are one record. It is written with the first of them, so
+// that an admin need not wait, and again at the end of the minute if there were more.
 type Failures struct {
 	write func(record.AuthFailure)
 
@@ -38,6 +39,13 @@ func NewFailures(write func(record.AuthFailure)) *Failures {
 // Add counts one failure. Its texts are copied.
 func (f *Failures) Add(one record.AuthFailure) {
 	one.Username, one.Claimed, one.UserAgent = shown(one.Username), shown(one.Claimed), shown(one.UserAgent)
+	if first, isFirst := f.count(one); isFirst {
+		f.write(first)
+	}
+}
+
+// count adds one to its record and returns that if it is new.
+func (f *Failures) count(one record.AuthFailure) (first record.AuthFailure, isFirst bool) {
 	key := failureKey{one.Source, one.Username, one.Reason}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -53,6 +61,7 @@ func (f *Failures) Add(one record.AuthFailure) {
 	}
 	r.Last = one.Last
 	r.Count++
+	return *r, r.Count == 1
 }
 
 // shown copies a text of a stranger, cut and without control characters.
@@ -87,6 +96,8 @@ func (f *Failures) flush() {
 	f.seen = map[failureKey]*record.AuthFailure{}
 	f.mu.Unlock()
 	for _, r := range seen {
-		f.write(*r)
+		if r.Count > 1 {
+			f.write(*r)
+		}
 	}
 }

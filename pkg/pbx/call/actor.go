@@ -43,7 +43,6 @@ type Call struct {
 	startKey string
 	box      *mailbox.Box[event]          // any goroutine
 	view     atomic.Pointer[ctl.LiveCall] // any goroutine
-	kept     atomic.Pointer[[]byte]       // any goroutine: the state as the journal has it
 	up       atomic.Bool                  // any goroutine: answered
 
 	state    state
@@ -217,7 +216,7 @@ func (c *Call) send(l *Leg, b []byte) { c.out = append(c.out, outgoing{leg: l, b
 // changed notes that the state must be kept and shown.
 func (c *Call) changed() { c.dirty, c.seen = true, true }
 
-// leave ends the actor: what waits is refused, the journal forgets the call.
+// leave ends the actor: what waits is refused.
 func (c *Call) leave() {
 	c.box.Close()
 	items, _ := c.box.Take(nil)

@@ -77,7 +77,6 @@ func (c *Call) over() {
 }
 
 func (c *Call) writeRecord() {
-	c.kept.Store(nil)
 	c.recorded = false
 	wait := c.after(recordTime, func() { c.recorded = true; c.finished() })
 	c.eng.deps.Record(c.record(), func() {

@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/coraltele/sanchar/pkg/base/pack"
 	"github.com/coraltele/sanchar/pkg/base/slogx"
 	"github.com/coraltele/sanchar/pkg/pbx/account"
 	"github.com/coraltele/sanchar/pkg/pbx/dialplan"
@@ -77,7 +78,7 @@ type Engine struct {
 	deps    Deps
 	log     *slog.Logger
 	plan    *dialplan.Plan
-	journal *journal.Log
+	states  *journal.States
 	legs    *table // by our tag
 	starts  *table // by Call-ID and From tag of an INVITE that may come again
 	wait    sync.WaitGroup
@@ -86,6 +87,7 @@ type Engine struct {
 	count   atomic.Int64
 	strict  bool // of tests: a fault ends the process
 	failing atomic.Bool
+	packers sync.Pool // of *pack.Writer
 
 	mu      sync.Mutex // guards what follows
 	calls   map[string]*Call
@@ -97,17 +99,21 @@ func Open(dir string, deps Deps) (*Engine, error) {
 	e := &Engine{
 		deps: deps, log: slogx.Part(deps.Log, "call"), plan: deps.Plan, legs: newTable(), starts: newTable(), calls: map[string]*Call{}, ringing: map[string]map[*Call]struct{}{},
 	}
+	e.packers.New = func() any { return new(pack.Writer) }
 	e.ctx, e.cancel = context.WithCancel(context.Background())
-	left := map[string][]byte{}
 	var err error
-	e.journal, err = journal.Open(filepath.Join(dir, "calls.log"), journal.Options{}, func(frame []byte) error { return replay(left, frame) })
-	if err != nil {
+	if e.states, err = journal.OpenStates(filepath.Join(dir, "calls.dat")); err != nil {
 		return nil, fmt.Errorf("open calls: %w", err)
 	}
-	for id, state := range left {
-		if err := e.restore(state); err != nil {
+	var lost []string
+	e.states.Read(func(id string, state []byte) {
+		if err := e.restore(id, state); err != nil {
 			e.log.Warn("a call could not be taken over", "call", id, "err", err)
+			lost = append(lost, id)
 		}
+	})
+	for _, id := range lost {
+		e.states.Drop(id)
 	}
 	return e, nil
 }
@@ -120,18 +126,10 @@ func (e *Engine) Run(ctx context.Context) error {
 		c.post(event{do: c.adopt})
 	}
 	e.wait.Go(func() { e.dropOrphans(ctx) })
-	tidy := time.NewTicker(compactEvery)
-	defer tidy.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			e.cancel()
-			e.wait.Wait()
-			return e.journal.Close()
-		case <-tidy.C:
-			e.compact()
-		}
-	}
+	<-ctx.Done()
+	e.cancel()
+	e.wait.Wait()
+	return e.states.Close()
 }
 
 func (e *Engine) start(c *Call) {
@@ -147,28 +145,6 @@ func (e *Engine) snapshot() []*Call {
 		all = append(all, c)
 	}
 	return all
-}
-
-// When the journal is rewritten: most of it is of calls that are over.
-const (
-	compactBytes = 4 << 20
-	compactEvery = 30 * time.Second
-)
-
-func (e *Engine) compact() {
-	if size, frames := e.journal.Size(); size < compactBytes || frames < 8*e.Len() {
-		return
-	}
-	err := e.journal.Rewrite(func(emit func([]byte)) {
-		for _, c := range e.snapshot() {
-			if state := c.kept.Load(); state != nil {
-				emit(*state)
-			}
-		}
-	})
-	if err != nil {
-		e.log.Warn("calls stay in a long file", "err", err)
-	}
 }
 
 // Failing reports whether calls cannot be written to disk.

@@ -15,58 +15,32 @@ import (
 	"github.com/coraltele/sanchar/pkg/sip/sdp"
 )
 
-// Frames of the journal: the state of a call, or its end.
-const (
-	frameState = 1
-	frameOver  = 2
-)
-
 // stateVersion is the form of a kept state. A successor that does not know it ends the call.
-const stateVersion = 1
+const stateVersion = 2
 
 var errVersion = errors.New("kept by another version")
 
-// keep writes the call's state to the journal. A journal that takes nothing must not stop calls:
-// they go on, and would not outlive this process.
+// keep writes the call's state for a successor, or forgets it. A disk that takes nothing must not
+// stop calls: they go on, and would not outlive this process.
 func (c *Call) keep() {
-	w := pack.Writer{B: make([]byte, 0, 2048)}
 	if c.state == stateOver {
-		w.Uint(frameOver)
-		w.String(c.id)
-		c.kept.Store(nil)
-	} else {
-		w.Uint(frameState)
-		w.String(c.id)
-		c.pack(&w)
-		frame := w.B
-		c.kept.Store(&frame)
+		c.eng.states.Drop(c.id)
+		return
 	}
-	err := c.eng.journal.Write(w.B)
+	w := c.eng.packers.Get().(*pack.Writer)
+	defer c.eng.packers.Put(w)
+	w.B = w.B[:0]
+	c.pack(w)
+	err := c.eng.states.Put(c.id, w.B)
 	if failed := err != nil; c.eng.failing.Swap(failed) != failed && failed {
 		c.log.Error("calls cannot be kept: they would be lost by a restart", "err", err)
 	}
-}
-
-// replay collects the latest state of each call that is not over.
-func replay(left map[string][]byte, frame []byte) error {
-	r := pack.Reader{B: frame}
-	kind, id := r.Uint(), r.String()
-	if r.Err != nil {
-		return r.Err
-	}
-	if kind == frameOver {
-		delete(left, id)
-		return nil
-	}
-	left[id] = append([]byte(nil), r.B...)
-	return nil
 }
 
 // pack writes all that a successor needs: established dialogs whole, and of what rings as much as
 // it takes to end it in order.
 func (c *Call) pack(w *pack.Writer) {
 	w.Uint(stateVersion)
-	w.String(c.id)
 	w.String(c.startKey)
 	w.Uint(uint64(c.state))
 	packRecord(w, &c.rec)
@@ -177,12 +151,12 @@ func (l *Leg) pack(w *pack.Writer) {
 }
 
 // restore makes the call of a kept state. It does nothing yet.
-func (e *Engine) restore(state []byte) error {
+func (e *Engine) restore(id string, state []byte) error {
 	r := &pack.Reader{B: state}
 	if v := r.Uint(); v != stateVersion {
 		return fmt.Errorf("state of version %d: %w", v, errVersion)
 	}
-	c := &Call{eng: e, id: r.String(), startKey: r.String(), box: mailbox.New[event]()}
+	c := &Call{eng: e, id: id, startKey: r.String(), box: mailbox.New[event]()}
 	c.log = e.log.With("call", c.id)
 	c.state = statusState(r.Uint())
 	unpackRecord(r, &c.rec)
@@ -211,17 +185,8 @@ func (e *Engine) restore(state []byte) error {
 	}
 	c.restoreInvite(invite)
 	e.starts.put(c.startKey, c)
-	frame := append([]byte{frameState}, packedID(c.id)...)
-	frame = append(frame, state...)
-	c.kept.Store(&frame)
 	e.calls[c.id] = c
 	return nil
-}
-
-func packedID(id string) []byte {
-	var w pack.Writer
-	w.String(id)
-	return w.B
 }
 
 func statusState(v uint64) state { return state(min(v, uint64(stateOver))) }

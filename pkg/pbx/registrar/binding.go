@@ -12,6 +12,7 @@ import (
 
 	"github.com/coraltele/sanchar/pkg/pbx/edge"
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
+	"github.com/coraltele/sanchar/pkg/platform/journal"
 	"github.com/coraltele/sanchar/pkg/sip/gruu"
 )
 
@@ -43,7 +44,8 @@ type Binding struct {
 	Remote    netip.AddrPort `json:"remote"`
 
 	flow edge.Flow
-	heap int // place in the queue of expiries
+	heap int       // place in the queue of expiries
+	due  time.Time // when the queue looks at it again: Expires, or earlier
 }
 
 // PublicGRUU returns the URI that reaches this device from anywhere, "" if it has no instance.
@@ -96,11 +98,12 @@ func (b *Binding) appendContact(dst []byte, now time.Time, wantsGRUU bool) []byt
 	return append(dst, '\r', '\n')
 }
 
-// Frames of the journal: a whole binding, a refresh that changes only times, a removal.
+// Frames of the journal: a whole binding, a refresh, a removal, and an end with nothing missing.
 const (
 	frameSet     = 'S'
 	frameRefresh = 'R'
 	frameDrop    = 'D'
+	frameClean   = 'C'
 )
 
 func (b *Binding) appendSet(dst []byte) []byte {
@@ -117,37 +120,80 @@ func (b *Binding) appendRefresh(dst []byte) []byte {
 	dst = binary.LittleEndian.AppendUint64(dst, uint64(b.Expires.UnixMilli()))
 	dst = binary.LittleEndian.AppendUint64(dst, b.Refreshes)
 	dst = binary.LittleEndian.AppendUint32(dst, b.CSeq)
-	return append(dst, b.ID...)
+	dst = append(append(dst, byte(len(b.ID))), b.ID...)
+	return append(dst, b.CallID...)
 }
 
 func (b *Binding) appendDrop(dst []byte) []byte { return append(append(dst, frameDrop), b.ID...) }
 
-const refreshHead = 1 + 8 + 8 + 8 + 4
+const refreshHead = 1 + 8 + 8 + 8 + 4 + 1
 
 var errFrame = errors.New("unknown frame")
 
-// replay applies a frame to the bindings read so far.
-func replay(byID map[string]*Binding, frame []byte) error {
-	switch {
-	case frame[0] == frameSet:
+// replayed is what the journal says, frame by frame.
+type replayed struct {
+	byID   map[string]*Binding
+	latest time.Time // of what it tells
+	clean  bool      // the last frame said that nothing is missing
+}
+
+func (r *replayed) frame(frame []byte) error {
+	r.clean = frame[0] == frameClean
+	switch frame[0] {
+	case frameClean:
+	case frameSet:
 		b := new(Binding)
 		if err := json.Unmarshal(frame[1:], b); err != nil {
 			return err
 		}
-		byID[b.ID] = b
-	case frame[0] == frameDrop:
-		delete(byID, string(frame[1:]))
-	case frame[0] == frameRefresh && len(frame) > refreshHead:
-		if b := byID[string(frame[refreshHead:])]; b != nil {
-			b.Refreshed = time.UnixMilli(int64(binary.LittleEndian.Uint64(frame[1:]))).UTC()
-			b.Expires = time.UnixMilli(int64(binary.LittleEndian.Uint64(frame[9:]))).UTC()
-			b.Refreshes = binary.LittleEndian.Uint64(frame[17:])
-			b.CSeq = binary.LittleEndian.Uint32(frame[25:])
-		}
+		r.byID[b.ID] = b
+		r.note(b)
+	case frameDrop:
+		delete(r.byID, string(frame[1:]))
+	case frameRefresh:
+		return r.refresh(frame)
 	default:
 		return errFrame
 	}
 	return nil
+}
+
+func (r *replayed) refresh(frame []byte) error {
+	if len(frame) < refreshHead || len(frame) < refreshHead+int(frame[refreshHead-1]) {
+		return errFrame
+	}
+	id := frame[refreshHead:][:frame[refreshHead-1]]
+	b := r.byID[string(id)]
+	if b == nil {
+		return nil
+	}
+	b.Refreshed = time.UnixMilli(int64(binary.LittleEndian.Uint64(frame[1:]))).UTC()
+	b.Expires = time.UnixMilli(int64(binary.LittleEndian.Uint64(frame[9:]))).UTC()
+	b.Refreshes = binary.LittleEndian.Uint64(frame[17:])
+	b.CSeq = binary.LittleEndian.Uint32(frame[25:])
+	b.CallID = string(frame[refreshHead+len(id):])
+	r.note(b)
+	return nil
+}
+
+func (r *replayed) note(b *Binding) {
+	if b.Refreshed.After(r.latest) {
+		r.latest = b.Refreshed
+	}
+}
+
+// makeGood gives devices what they were promised by refreshes that a crash has kept from the disk.
+// Such a binding was alive when the disk was last written to, or a moment before; nobody knows which
+// they are, so all those that were get their whole time anew.
+func (r *replayed) makeGood(now time.Time) {
+	if r.clean {
+		return
+	}
+	for _, b := range r.byID {
+		if whole := now.Add(time.Duration(b.Granted) * time.Second); b.Expires.After(r.latest.Add(-journal.LaterTime)) && b.Expires.Before(whole) {
+			b.Expires = whole
+		}
+	}
 }
 
 // sameDevice reports whether a contact names this binding's device: by instance and flow where

@@ -1,11 +1,10 @@
 // Package registrar knows where each user's devices are. Bindings are kept on disk before a device
-// is told that they are, and outlive a restart.
+// is told that they are, and outlive a restart; a refresh of one follows within a second.
 package registrar
 
 import (
 	"container/heap"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -80,13 +79,14 @@ func Open(dir string, deps Deps) (*Registrar, error) {
 		byUser: map[string][]*Binding{}, byID: map[string]*Binding{},
 	}
 	var err error
-	r.journal, err = journal.Open(filepath.Join(dir, "bindings.log"), journal.Options{AfterBatch: r.out.Flush}, func(frame []byte) error {
-		return replay(r.byID, frame)
-	})
+	kept := replayed{byID: r.byID}
+	r.journal, err = journal.Open(filepath.Join(dir, "bindings.log"), journal.Options{AfterBatch: r.afterBatch}, kept.frame)
 	if err != nil {
 		return nil, fmt.Errorf("open bindings: %w", err)
 	}
+	kept.makeGood(deps.Clock())
 	for _, b := range r.byID {
+		b.due = b.Expires
 		if b.Transport == edge.UDP { // a connection comes back when the device registers
 			b.flow, _ = deps.Edge.FlowTo(b.Transport, b.Local.Addr(), b.Remote)
 		}
@@ -108,7 +108,7 @@ func (r *Registrar) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			timer.Stop()
-			return r.journal.Close()
+			return r.close()
 		case <-timer.C:
 			r.expire()
 		case <-r.wake:
@@ -130,15 +130,20 @@ func (r *Registrar) untilNextExpiry() time.Duration {
 	if len(r.expiry) == 0 {
 		return idleCheck
 	}
-	return max(r.expiry[0].Expires.Sub(r.deps.Clock()), 0)
+	return max(r.expiry[0].due.Sub(r.deps.Clock()), 0)
 }
 
 func (r *Registrar) expire() {
 	now := r.deps.Clock()
 	var gone []Binding
 	r.mu.Lock()
-	for len(r.expiry) > 0 && !r.expiry[0].Expires.After(now) {
+	for len(r.expiry) > 0 && !r.expiry[0].due.After(now) {
 		b := r.expiry[0]
+		if b.Expires.After(now) { // refreshed since
+			b.due = b.Expires
+			heap.Fix(&r.expiry, 0)
+			continue
+		}
 		r.dropLocked(b)
 		gone = append(gone, *b)
 	}
@@ -158,14 +163,22 @@ func (r *Registrar) dropLocked(b *Binding) {
 	}
 	heap.Remove(&r.expiry, b.heap)
 	r.frame = b.appendDrop(r.frame[:0])
-	r.journal.Commit(r.frame, journal.WaiterFunc(r.noteCommit))
+	r.journal.Later(r.frame)
 }
 
-// noteCommit raises or ends the alarm of a disk that takes no bindings.
-func (r *Registrar) noteCommit(err error) {
-	if failed := err != nil && !errors.Is(err, journal.ErrClosed); r.failing.Swap(failed) != failed && failed {
+// afterBatch sends the answers that waited for the disk, and raises or ends the alarm of one that
+// takes no bindings.
+func (r *Registrar) afterBatch(err error) {
+	r.out.Flush()
+	if failed := err != nil; r.failing.Swap(failed) != failed && failed {
 		r.log.Error("bindings cannot be kept: they would be lost by a restart", "err", err)
 	}
+}
+
+// close writes down that nothing is missing.
+func (r *Registrar) close() error {
+	r.journal.Later([]byte{frameClean})
+	return r.journal.Close()
 }
 
 // Failing reports whether bindings cannot be written to disk.
@@ -304,11 +317,12 @@ func (r *Registrar) Flow(b *Binding) (edge.Flow, error) {
 	return r.deps.Edge.FlowTo(b.Transport, b.Local.Addr(), remote)
 }
 
-// expiryQueue is a heap of bindings by the end of their time.
+// expiryQueue is a heap of bindings by the end of their time, as it was when they were put there: a
+// refresh costs nothing here.
 type expiryQueue []*Binding
 
 func (q expiryQueue) Len() int           { return len(q) }
-func (q expiryQueue) Less(i, j int) bool { return q[i].Expires.Before(q[j].Expires) }
+func (q expiryQueue) Less(i, j int) bool { return q[i].due.Before(q[j].due) }
 
 func (q expiryQueue) Swap(i, j int) {
 	q[i], q[j] = q[j], q[i]

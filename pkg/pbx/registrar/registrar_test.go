@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
@@ -59,7 +61,12 @@ func (r *rig) took(n int) (evs []Event, recs []record.Registration) {
 
 func newRig(t *testing.T, dir string, users ...string) *rig {
 	t.Helper()
-	r := &rig{Side: sipside.New(t, users...), now: time.Now().UTC().Truncate(time.Millisecond)}
+	return newRigAt(t, dir, time.Now().UTC().Truncate(time.Millisecond), users...)
+}
+
+func newRigAt(t *testing.T, dir string, now time.Time, users ...string) *rig {
+	t.Helper()
+	r := &rig{Side: sipside.New(t, users...), now: now}
 	r.open(t, dir)
 	return r
 }
@@ -241,6 +248,73 @@ func TestBindingsOutliveARestart(t *testing.T) {
 	})
 }
 
+// A refresh is answered before it is on disk. A crash in between takes nothing back: the device was
+// promised an hour, and has at least that.
+func TestARefreshHoldsThroughACrash(t *testing.T) {
+	dir, crashed := t.TempDir(), t.TempDir()
+	const hour = 3600 * time.Second
+	var refreshed time.Time
+	t.Run("before", func(t *testing.T) {
+		r := newRig(t, dir, "alice")
+		p := r.Phone(t, "alice", edge.UDP)
+		if got := register(p, "alice", contact(p, "alice", instance+";expires=3600")); sipside.Status(got) != 200 {
+			t.Fatal(got)
+		}
+		before, _ := r.reg.journal.Size()
+		r.advance(hour - time.Minute)
+		refreshed = r.clock()
+		if got := register(p, "alice", contact(p, "alice", instance+";expires=3600")); sipside.Status(got) != 200 || !strings.Contains(got, "expires=3600") {
+			t.Fatal(got)
+		}
+		data, err := os.ReadFile(filepath.Join(dir, "bindings.log"))
+		if err == nil {
+			err = os.WriteFile(filepath.Join(crashed, "bindings.log"), data, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if int64(len(data)) != before {
+			t.Fatal("the answer has waited for the disk")
+		}
+	})
+	for name, c := range map[string]struct {
+		dir  string
+		from time.Duration // of the promised time, since the refresh
+	}{
+		"crash":       {crashed, 2 * time.Minute},
+		"orderly end": {dir, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRigAt(t, c.dir, refreshed.Add(2*time.Minute), "alice")
+			r.reg.expire()
+			list := r.reg.List()
+			if len(list) != 1 || !list[0].Expires.Equal(refreshed.Add(c.from+hour)) {
+				t.Fatalf("refreshed at %v: %+v", refreshed, list)
+			}
+			r.advance(2 * hour)
+			if r.reg.expire(); r.reg.Len() != 0 {
+				t.Error("it never ends")
+			}
+		})
+	}
+}
+
+func TestARefreshIsSeenByTheExpiry(t *testing.T) {
+	r := newRig(t, t.TempDir(), "alice")
+	p := r.Phone(t, "alice", edge.UDP)
+	for range 3 {
+		register(p, "alice", contact(p, "alice", instance+";expires=60"))
+		r.advance(40 * time.Second)
+		if r.reg.expire(); r.reg.Len() != 1 {
+			t.Fatal("expired in spite of its refreshes")
+		}
+	}
+	r.advance(21 * time.Second)
+	if r.reg.expire(); r.reg.Len() != 0 {
+		t.Error("not expired after its last refresh")
+	}
+}
+
 func TestADeviceThatMovesStartsAnotherStay(t *testing.T) {
 	r := newRig(t, t.TempDir(), "alice")
 	one, two := r.Phone(t, "alice", edge.UDP), r.Phone(t, "alice", edge.UDP)
@@ -286,7 +360,9 @@ func FuzzReplay(f *testing.F) {
 	f.Add(b.appendDrop(nil))
 	f.Fuzz(func(_ *testing.T, frame []byte) {
 		if len(frame) > 0 {
-			_ = replay(map[string]*Binding{"x": {ID: "x"}}, frame)
+			r := replayed{byID: map[string]*Binding{"x": {ID: "x"}}}
+			_ = r.frame(frame)
+			r.makeGood(time.Now())
 		}
 	})
 }

@@ -24,20 +24,24 @@ type change struct {
 }
 
 // Register answers the REGISTER of in.Account (RFC 3261 §10.3). What it promises is on disk before
-// the answer leaves.
+// the answer leaves; a refresh promises nothing that a crash could take back (replayed.makeGood).
 func (r *Registrar) Register(in *edge.Inbound) {
-	c := &change{in: in, now: r.deps.Clock()}
+	c := change{in: in, now: r.deps.Clock()}
+	var buf [1024]byte
 	r.mu.Lock()
-	single := r.refreshLocked(c)
-	if !single {
-		r.saveLocked(c)
+	if !r.refreshLocked(&c) {
+		r.saveLocked(&c)
 	}
+	reply := checked.Reply{Code: c.code, Reason: c.reason}
 	if c.code == 0 {
-		r.answerLocked(c)
+		reply = checked.Reply{Code: 200, Reason: "OK", Extra: r.appendBindingsLocked(buf[:0], &c)}
+		r.commitLocked(&c, &reply)
 	}
 	r.mu.Unlock()
+	if len(c.frames) == 0 {
+		r.deps.Edge.Reply(in, &reply)
+	}
 	if c.code != 0 {
-		r.deps.Edge.Reply(in, &checked.Reply{Code: c.code, Reason: c.reason})
 		return
 	}
 	in.Flow.Proven()
@@ -57,26 +61,32 @@ func (r *Registrar) tell(ev *Event) {
 	r.deps.Record(b.record(result, r.deps.Clock()))
 }
 
-// refreshLocked handles what nearly all REGISTERs are: the same device says that it is still
-// there. It reports false for anything else.
+// refreshLocked handles what nearly all REGISTERs are: the same device says in the same way that it
+// is still there. It reports false for anything else.
 func (r *Registrar) refreshLocked(c *change) bool {
 	in := c.in
 	if len(in.Contacts) != 1 || in.AnyContact {
 		return false
 	}
 	contact := &in.Contacts[0]
-	seconds := granted(contact, in.Expires)
 	b := r.findLocked(in.Account.ID, contact)
-	if b == nil || seconds == 0 || b.CallID != in.CallID || in.CSeq <= b.CSeq || !b.flow.Same(in.Flow) ||
-		b.Contact != contact.Spec || b.Q != contact.Q || b.UserAgent != in.UserAgent || b.Granted != seconds {
+	if b == nil || (b.CallID == in.CallID && in.CSeq <= b.CSeq) || !b.unchanged(in, contact) {
 		return false
 	}
-	b.CSeq, b.Refreshed, b.Expires = in.CSeq, c.now, c.now.Add(time.Duration(seconds)*time.Second)
+	if b.CallID != in.CallID { // the device has started anew (RFC 3261 §10.2.4)
+		b.CallID = strings.Clone(in.CallID)
+	}
+	b.CSeq, b.Refreshed, b.Expires = in.CSeq, c.now, c.now.Add(time.Duration(b.Granted)*time.Second)
 	b.Refreshes++
-	heap.Fix(&r.expiry, b.heap)
 	r.frame = b.appendRefresh(r.frame[:0])
-	c.frames = append(c.frames, r.frame)
+	r.journal.Later(r.frame)
 	return true
+}
+
+// unchanged reports whether a REGISTER asks for what its binding is but for the time.
+func (b *Binding) unchanged(in *edge.Inbound, contact *checked.Contact) bool {
+	return b.Granted == granted(contact, in.Expires) && b.flow.Same(in.Flow) && b.Local == in.Flow.Local && b.Contact == contact.Spec &&
+		b.Q == contact.Q && b.UserAgent == in.UserAgent && b.GRUU == (in.Supported&checked.GRUU != 0) && len(b.Path) == 0 && !in.HasPath()
 }
 
 func (r *Registrar) findLocked(userID string, c *checked.Contact) *Binding {
@@ -175,15 +185,18 @@ func (r *Registrar) saveContactLocked(c *change, contact *checked.Contact) {
 		return
 	}
 	b := r.bindLocked(c, old, contact)
+	b.due = b.Expires
 	if old == nil {
 		heap.Push(&r.expiry, b)
 	} else {
 		heap.Fix(&r.expiry, b.heap)
 	}
 	c.frames = append(c.frames, b.appendSet(nil))
-	select {
-	case r.wake <- struct{}{}:
-	default:
+	if b.heap == 0 {
+		select {
+		case r.wake <- struct{}{}:
+		default:
+		}
 	}
 }
 
@@ -227,10 +240,8 @@ func cloneAll(list []string) []string {
 	return list
 }
 
-// answerLocked sends the 200 with all bindings, after the last frame is on disk.
-func (r *Registrar) answerLocked(c *change) {
-	var buf [1024]byte
-	lines := buf[:0]
+// appendBindingsLocked appends what a 200 says: all bindings.
+func (r *Registrar) appendBindingsLocked(lines []byte, c *change) []byte {
 	wantsGRUU := c.in.Supported&checked.GRUU != 0
 	outbound := false
 	for _, b := range r.byUser[c.in.Account.ID] {
@@ -241,16 +252,18 @@ func (r *Registrar) answerLocked(c *change) {
 	if outbound && c.in.Supported&checked.Outbound != 0 {
 		lines = append(lines, "Require: outbound\r\nFlow-Timer: 120\r\n"...) // RFC 5626 §6
 	}
-	reply := &checked.Reply{Code: 200, Reason: "OK", Extra: lines}
-	if len(c.frames) == 0 {
-		r.deps.Edge.Reply(c.in, reply)
-		return
+	return lines
+}
+
+// commitLocked writes what has changed; the answer leaves when the last frame is on disk.
+func (r *Registrar) commitLocked(c *change, reply *checked.Reply) {
+	for i, f := range c.frames {
+		if i < len(c.frames)-1 {
+			r.journal.Later(f) // goes with the last one
+			continue
+		}
+		r.journal.Commit(f, committed{r, c.in.Flow, r.deps.Edge.Answer(c.in, reply)})
 	}
-	last := len(c.frames) - 1
-	for _, f := range c.frames[:last] {
-		r.journal.Commit(f, committed{r: r})
-	}
-	r.journal.Commit(c.frames[last], committed{r, c.in.Flow, r.deps.Edge.Answer(c.in, reply)})
 }
 
 // committed sends an answer when the journal has kept what it promises. A full disk is no reason to
@@ -262,9 +275,4 @@ type committed struct {
 }
 
 // Committed is called by the journal.
-func (c committed) Committed(err error) {
-	c.r.noteCommit(err)
-	if c.buf != nil {
-		c.r.out.Add(c.flow, c.buf)
-	}
-}
+func (c committed) Committed(error) { c.r.out.Add(c.flow, c.buf) }

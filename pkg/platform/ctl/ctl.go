@@ -215,7 +215,10 @@ func WriteProblem(w http.ResponseWriter, err error) {
 	_ = json.NewEncoder(w).Encode(p) // the peer is gone: nobody is left to tell
 }
 
-// Stream answers pattern with a line of JSON for each call of emit, until send returns.
+// Lines are several lines of a stream, which leave together.
+type Lines []any
+
+// Stream answers pattern with a line of JSON for each call of emit, or several, until send returns.
 func Stream(mux *http.ServeMux, pattern string, send func(r *http.Request, emit func(v any) error) error) {
 	mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/jsonl")
@@ -225,8 +228,14 @@ func Stream(mux *http.ServeMux, pattern string, send func(r *http.Request, emit 
 			return
 		}
 		_ = send(r, func(v any) error { // ends because the peer went away, or with ctx
-			if err := enc.Encode(v); err != nil {
-				return err
+			lines, several := v.(Lines)
+			if !several {
+				lines = Lines{v}
+			}
+			for _, line := range lines {
+				if err := enc.Encode(line); err != nil {
+					return err
+				}
 			}
 			return rc.Flush()
 		})

@@ -30,7 +30,9 @@ const (
 	answerProblem  = 1
 
 	connectTimeout = 5 * time.Second
-	maxPipeQueue   = 16 << 20 // bytes that wait for a daemon that hangs, until it is killed
+	restartTime    = 500 * time.Millisecond // in which a daemon that went away is back, else it stays away
+	restartPause   = 5 * time.Millisecond   // between two looks for it
+	maxPipeQueue   = 16 << 20               // bytes that wait for a daemon that hangs, until it is killed
 )
 
 // PipeHandler answers one request. It must not block: requests of a connection are handled in order.
@@ -136,8 +138,9 @@ type Pipe struct {
 	conn   net.Conn
 	nextID uint64
 	calls  map[uint64]chan pipeAnswer
-	out    []byte // frames that wait for the writer
-	idle   bool   // no writer is at work
+	out    []byte    // frames that wait for the writer
+	idle   bool      // no writer is at work
+	lost   time.Time // when the daemon went away
 }
 
 type pipeAnswer struct {
@@ -245,6 +248,10 @@ func (p *Pipe) connectLocked(ctx context.Context) error {
 	defer cancel()
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, "unix", p.socket)
+	for err != nil && ctx.Err() == nil && time.Since(p.lost) < restartTime { // nothing is sent yet, so nothing is sent twice
+		time.Sleep(restartPause)
+		conn, err = d.DialContext(ctx, "unix", p.socket)
+	}
 	if err != nil {
 		return err
 	}
@@ -301,7 +308,7 @@ func (p *Pipe) fail(conn net.Conn, err error) {
 	if p.conn != conn {
 		return
 	}
-	p.conn = nil
+	p.conn, p.lost = nil, time.Now()
 	for id, ch := range p.calls {
 		delete(p.calls, id)
 		ch <- pipeAnswer{err: err}

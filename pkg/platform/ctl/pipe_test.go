@@ -120,6 +120,52 @@ func TestAPipeComesBackWithItsDaemon(t *testing.T) {
 	}
 }
 
+// A daemon that crashed is back within milliseconds: a request made meanwhile is for its successor.
+// One that stays away keeps nobody waiting for long, and nobody who comes later.
+func TestARequestWaitsForADaemonThatIsStartedAgain(t *testing.T) {
+	t.Parallel()
+	path := socket(t)
+	p := pipe(t, path)
+	d := servePipes(t, path)
+	if err := p.Call(t.Context(), 1, "x", nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.stop(); err != nil {
+		t.Fatal(err)
+	}
+	p.awaitLoss()
+	answered := make(chan error, 1)
+	go func() { answered <- p.Call(t.Context(), 1, "x", nil) }()
+	time.Sleep(restartTime / 5) // of a restart
+	d = servePipes(t, path)
+	if err := <-answered; err != nil {
+		t.Errorf("while it was started again: %v", err)
+	}
+	if err := d.stop(); err != nil {
+		t.Fatal(err)
+	}
+	p.awaitLoss()
+	time.Sleep(restartTime)
+	began := time.Now()
+	for range 100 {
+		if err := p.Call(t.Context(), 1, "x", nil); !problem.Is(err, problem.Unavailable) {
+			t.Errorf("got %v", err)
+		}
+	}
+	if took := time.Since(began); took > restartTime*10 { // a hundredth of what waiting each would take
+		t.Errorf("%s for requests to a daemon that stays away", took)
+	}
+}
+
+// awaitLoss returns when the pipe knows that its connection has ended.
+func (p *Pipe) awaitLoss() {
+	for lost := false; !lost; time.Sleep(time.Millisecond) {
+		p.mu.Lock()
+		lost = p.conn == nil
+		p.mu.Unlock()
+	}
+}
+
 // hang accepts connections and answers what it is told, then nothing.
 func hang(t *testing.T, say string) (path string) {
 	t.Helper()

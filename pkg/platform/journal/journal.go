@@ -1,5 +1,5 @@
-// Package journal is an append-only file of checked frames: what is written survives the process,
-// what is committed survives the power.
+// Package journal keeps checked frames in files. A Log is appended to, and what it has committed
+// survives the power; States hold the latest state of each of many things, and survive the process.
 package journal
 
 import (
@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -39,10 +40,15 @@ type WaiterFunc func(err error)
 // Committed calls f.
 func (f WaiterFunc) Committed(err error) { f(err) }
 
+// LaterTime is how long a frame may wait that nobody waits for.
+const LaterTime = time.Second
+
 // Options say how a journal behaves. The zero value is usable.
 type Options struct {
-	// AfterBatch is called when all waiters of a batch have been told.
-	AfterBatch func()
+	// AfterBatch is called when all waiters of a batch have been told, with the batch's fate.
+	AfterBatch func(err error)
+	// Linger is how long a batch waits for more to come with it: each sync costs more than what it syncs.
+	Linger time.Duration
 }
 
 // Log is an open journal. Its methods may be called from any goroutine.
@@ -50,11 +56,15 @@ type Log struct {
 	path string
 	opt  Options
 	done chan struct{} // closed when the committer has ended
+	stop chan struct{} // closed by Close: nothing lingers any more
 
 	mu      sync.Mutex // guards what follows
-	wake    sync.Cond  // the committer waits for pending, closed
+	wake    sync.Cond  // the committer waits for waiters, due, closed
 	pending []byte     // frames that the next batch writes
-	waiters []Waiter   // of those frames, in order
+	frames  int        // how many
+	waiters []Waiter   // of some of those frames, in order
+	later   *time.Timer
+	due     bool // frames that nobody waits for have waited long enough
 	closed  bool
 
 	io   sync.Mutex // guards the file; never taken with mu held
@@ -74,8 +84,10 @@ func Open(path string, opt Options, replay func(payload []byte) error) (*Log, er
 	if err != nil {
 		return nil, err
 	}
-	l := &Log{path: path, opt: opt, file: f, done: make(chan struct{})}
+	l := &Log{path: path, opt: opt, file: f, done: make(chan struct{}), stop: make(chan struct{})}
 	l.wake.L = &l.mu
+	l.later = time.AfterFunc(LaterTime, l.setDue)
+	l.later.Stop()
 	if l.size, l.live, err = readFrames(f, replay); err == nil {
 		err = l.cutTo(l.size)
 	}
@@ -151,6 +163,7 @@ func (l *Log) Commit(payload []byte, w Waiter) {
 		return
 	}
 	l.pending = appendFrame(l.pending, payload)
+	l.frames++
 	l.waiters = append(l.waiters, w)
 	first := len(l.waiters) == 1
 	l.mu.Unlock()
@@ -159,54 +172,86 @@ func (l *Log) Commit(payload []byte, w Waiter) {
 	}
 }
 
-// Write appends payload now, without a sync: it survives a crash of the process, not of the machine.
-func (l *Log) Write(payload []byte) error {
-	if err := checkSize(payload); err != nil {
-		return err
+// Later queues payload for the next batch, which comes within LaterTime. Nobody is told of its fate
+// but AfterBatch.
+func (l *Log) Later(payload []byte) {
+	if checkSize(payload) != nil {
+		return
 	}
-	l.io.Lock()
-	defer l.io.Unlock()
-	return l.writeLocked(appendFrame(nil, payload), 1, false)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return
+	}
+	if l.frames == 0 {
+		l.later.Reset(LaterTime)
+	}
+	l.pending = appendFrame(l.pending, payload)
+	l.frames++
+}
+
+func (l *Log) setDue() {
+	l.mu.Lock()
+	l.due = true
+	l.mu.Unlock()
+	l.wake.Signal()
 }
 
 func (l *Log) commitLoop() {
 	defer close(l.done)
 	var buf []byte
 	var told []Waiter
-	for {
+	for l.awaitBatch() {
 		l.mu.Lock()
-		for len(l.waiters) == 0 && !l.closed {
-			l.wake.Wait()
-		}
-		if len(l.waiters) == 0 {
-			l.mu.Unlock()
-			return
-		}
+		n := l.frames
 		buf, l.pending = l.pending, buf[:0]
 		told, l.waiters = l.waiters, told[:0]
+		l.frames, l.due = 0, false
+		l.later.Stop()
 		l.mu.Unlock()
+		if n == 0 {
+			continue // what was due went with the batch before
+		}
 
 		l.io.Lock()
-		err := l.writeLocked(buf, len(told), true)
+		err := l.writeLocked(buf, n)
 		l.io.Unlock()
 		for i, w := range told {
 			w.Committed(err)
 			told[i] = nil
 		}
 		if l.opt.AfterBatch != nil {
-			l.opt.AfterBatch()
+			l.opt.AfterBatch(err)
 		}
 	}
 }
 
+// awaitBatch waits until there is something to commit. It reports false when there is nothing and
+// will be nothing.
+func (l *Log) awaitBatch() bool {
+	l.mu.Lock()
+	for len(l.waiters) == 0 && !l.due && !l.closed {
+		l.wake.Wait()
+	}
+	left := l.frames > 0 || !l.closed
+	l.mu.Unlock()
+	if left && l.opt.Linger > 0 {
+		select {
+		case <-time.After(l.opt.Linger):
+		case <-l.stop:
+		}
+	}
+	return left
+}
+
 // writeLocked appends whole frames. After a failure the file ends where it did before, so that
 // later frames are not hidden behind a torn one.
-func (l *Log) writeLocked(frames []byte, n int, sync bool) error {
+func (l *Log) writeLocked(frames []byte, n int) error {
 	if l.bad != nil {
 		return fmt.Errorf("journal %s is damaged: %w", l.path, l.bad)
 	}
 	_, err := l.file.WriteAt(frames, l.size)
-	if err == nil && sync {
+	if err == nil {
 		err = unix.Fdatasync(int(l.file.Fd()))
 	}
 	if err != nil {
@@ -258,7 +303,9 @@ func (l *Log) Rewrite(dump func(emit func(payload []byte))) error {
 func (l *Log) Close() error {
 	l.mu.Lock()
 	l.closed = true
+	l.later.Stop()
 	l.mu.Unlock()
+	close(l.stop)
 	l.wake.Signal()
 	<-l.done
 	l.io.Lock()

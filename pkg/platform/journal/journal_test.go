@@ -7,12 +7,20 @@ import (
 	"path/filepath"
 	"reflect"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if child() {
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 func open(t *testing.T, path string) (*Log, []string) {
 	t.Helper()
@@ -36,12 +44,10 @@ func commit(l *Log, payload string) error {
 func TestFramesComeBackInOrder(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "sub", "j")
 	l, _ := open(t, path)
-	want := []string{"one", "two", "three"}
+	want := []string{"one", "two", "three", "four"}
 	for i, p := range want {
-		if i == 1 {
-			if err := l.Write([]byte(p)); err != nil {
-				t.Fatal(err)
-			}
+		if i%2 == 1 {
+			l.Later([]byte(p))
 		} else if err := commit(l, p); err != nil {
 			t.Fatal(err)
 		}
@@ -108,7 +114,7 @@ func TestEveryTornEndIsCutOff(t *testing.T) {
 func TestConcurrentCommitsShareBatchesAndAllCount(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "j")
 	batches := 0
-	l, err := Open(path, Options{AfterBatch: func() { batches++ }}, nil)
+	l, err := Open(path, Options{AfterBatch: func(error) { batches++ }}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -131,6 +137,70 @@ func TestConcurrentCommitsShareBatchesAndAllCount(t *testing.T) {
 	if len(got) != n {
 		t.Fatalf("%d of %d frames came back", len(got), n)
 	}
+}
+
+// Frames that nobody waits for go with the next batch, or by themselves when they have waited long
+// enough; their fate is told with the batch's.
+func TestLaterComesInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		batches := make(chan time.Duration, 10)
+		start := time.Now()
+		l, err := Open(filepath.Join(t.TempDir(), "j"), Options{AfterBatch: func(err error) {
+			if err != nil {
+				t.Error(err)
+			}
+			batches <- time.Since(start)
+		}}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.Later([]byte("a"))
+		l.Later([]byte("b"))
+		time.Sleep(2 * LaterTime)
+		l.Later([]byte("c"))
+		if err := commit(l, "d"); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * LaterTime)
+		if first, second := <-batches, <-batches; first != LaterTime || second != 2*LaterTime || len(batches) > 0 {
+			t.Errorf("batches at %v, %v and %d more", first, second, len(batches))
+		}
+		l.Later([]byte("e"))
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+		if _, n := l.Size(); n != 5 {
+			t.Errorf("%d frames after the close, want 5", n)
+		}
+	})
+}
+
+func TestABatchLingers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var batches, told atomic.Int32
+		l, err := Open(filepath.Join(t.TempDir(), "j"), Options{Linger: time.Second, AfterBatch: func(error) { batches.Add(1) }}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tell := WaiterFunc(func(error) { told.Add(1) })
+		for range 5 {
+			l.Commit([]byte("x"), tell)
+			time.Sleep(100 * time.Millisecond)
+		}
+		if n := told.Load(); n != 0 {
+			t.Errorf("%d told before the batch has lingered", n)
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if told.Load() != 5 || batches.Load() != 1 {
+			t.Errorf("%d told in %d batches, want 5 in 1", told.Load(), batches.Load())
+		}
+		start := time.Now()
+		l.Commit([]byte("last"), tell)
+		if err := l.Close(); err != nil || told.Load() != 6 || time.Since(start) > 0 {
+			t.Errorf("close: %v, %d told, after %v", err, told.Load(), time.Since(start))
+		}
+	})
 }
 
 func TestRewriteKeepsLaterFrames(t *testing.T) {
@@ -194,7 +264,7 @@ func TestSizesAreBounded(t *testing.T) {
 	if err := commit(l, ""); err == nil {
 		t.Error("an empty frame was taken")
 	}
-	if err := l.Write(make([]byte, MaxFrame+1)); err == nil {
+	if err := commit(l, string(make([]byte, MaxFrame+1))); err == nil {
 		t.Error("a frame over the limit was taken")
 	}
 }

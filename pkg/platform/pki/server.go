@@ -23,9 +23,10 @@ import (
 )
 
 const (
-	checkEvery    = time.Minute // the clock may be set at any moment; looking costs nothing
-	firstRetry    = time.Second
+	checkEvery    = time.Minute           // the clock may be set at any moment; looking costs nothing
+	firstRetry    = 50 * time.Millisecond // the daemon with the CA may be starting
 	longestRetry  = time.Minute
+	warnAfter     = time.Second // of pause between two tries: it is away for longer than a start takes
 	issueDeadline = 10 * time.Second
 )
 
@@ -203,6 +204,7 @@ func (s *Server) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-s.kick:
+			retry = firstRetry
 		case <-timer.C:
 		}
 		select { // names that were set meanwhile are looked at now
@@ -211,7 +213,9 @@ func (s *Server) Run(ctx context.Context) error {
 		}
 		wait = checkEvery
 		if err := s.Renew(ctx); err != nil && ctx.Err() == nil {
-			s.log.Warn("server certificate not renewed", "err", err)
+			if retry >= warnAfter {
+				s.log.Warn("server certificate not renewed", "err", err)
+			}
 			wait, retry = retry, min(2*retry, longestRetry)
 		} else {
 			retry = firstRetry

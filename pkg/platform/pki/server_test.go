@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -149,7 +150,7 @@ func TestRunRetriesAndFollowsChanges(t *testing.T) {
 		wg.Go(func() { _ = s.Run(ctx) })
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if want := []time.Duration{0, time.Second, 3 * time.Second, 7 * time.Second}; len(asked) != 4 || asked[3] != want[3] {
+		if want := []time.Duration{0, firstRetry, 3 * firstRetry, 7 * firstRetry}; !slices.Equal(asked, want) {
 			t.Errorf("asked after %v, want %v", asked, want)
 		}
 		before := s.Leaf()
@@ -167,6 +168,40 @@ func TestRunRetriesAndFollowsChanges(t *testing.T) {
 		synctest.Wait()
 		if len(asked) != 6 {
 			t.Errorf("asked after %v", asked)
+		}
+		cancel()
+		wg.Wait()
+	})
+}
+
+// The daemon that has the CA starts a moment after us, while our own names still change: each change
+// that it does not answer must not make the next try later, and is nothing to warn of.
+func TestAnIssuerThatStartsLaterIsFoundSoon(t *testing.T) {
+	ca := openCA(t, t.TempDir(), time.Now)
+	s := openServer(t, t.TempDir(), nil, time.Now)
+	synctest.Test(t, func(t *testing.T) {
+		var warned strings.Builder
+		s.log = slog.New(slog.NewTextHandler(&warned, nil))
+		s.clock = time.Now
+		s.kick = make(chan struct{}, 1)
+		up := time.Now().Add(300 * time.Millisecond)
+		s.issue = func(_ context.Context, names []string, ips []netip.Addr, pub *ecdsa.PublicKey) ([]byte, error) {
+			if time.Now().Before(up) {
+				return nil, errors.New("away")
+			}
+			return ca.Issue(append(names, "pbx.test"), ips, pub)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		wg.Go(func() { _ = s.Run(ctx) })
+		for i := range 8 {
+			s.SetNames([]string{"pbx.test"}, []netip.Addr{netip.AddrFrom4([4]byte{192, 0, 2, byte(i)})})
+			synctest.Wait()
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if s.SelfSigned() || strings.Contains(warned.String(), "WARN") {
+			t.Errorf("a second later: self-signed %v, log %s", s.SelfSigned(), warned.String())
 		}
 		cancel()
 		wg.Wait()

@@ -157,6 +157,9 @@ func (m *Message) AppendRoutes(dst []string, reverse bool) []string {
 	return dst
 }
 
+// HasPath reports whether a REGISTER came through proxies that want to be on the way back.
+func (m *Message) HasPath() bool { return m.wire.Count(wire.Path) > 0 }
+
 // AppendPath appends the Path of a REGISTER as a route set towards the contact (RFC 3327 §5.3).
 func (m *Message) AppendPath(dst []string) []string {
 	for i := range m.wire.Len() {

@@ -9,11 +9,13 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
+	"github.com/coraltele/sanchar/pkg/platform/pki"
 	"github.com/coraltele/sanchar/pkg/testkit/netlab"
 )
 
@@ -38,7 +40,7 @@ type Config struct {
 	Users []string // names of accounts
 	Count int      // further accounts, named by User
 	Data  string   // folder of its data; the lab's when empty
-	Log   string   // level of its log; info when empty
+	Bin   string   // folder of its programs; that of all boxes when empty
 }
 
 // Box is a running product.
@@ -47,9 +49,10 @@ type Box struct {
 
 	t     testing.TB
 	prog  *netlab.Program
+	stop  func() // ends prog, once
 	data  string
+	bin   string
 	users string // CSV file
-	log   string
 	token string // file
 }
 
@@ -59,18 +62,17 @@ func Password(user string) string { return "secret-of-" + user + "-0123456789" }
 // Start runs `sanchar dev` on the lab's box and waits until all daemons answer.
 func Start(t testing.TB, lab *netlab.Lab, cfg Config) *Box {
 	t.Helper()
-	b := &Box{Lab: lab, t: t, data: cfg.Data, log: cfg.Log, users: filepath.Join(lab.Box.Dir, "users.csv"), token: filepath.Join(lab.Box.Dir, "token")}
+	b := &Box{Lab: lab, t: t, data: cfg.Data, bin: cfg.Bin, users: filepath.Join(lab.Box.Dir, "users.csv"), token: filepath.Join(lab.Box.Dir, "token")}
 	if b.data == "" {
 		b.data = filepath.Join(lab.Box.Dir, "data")
 	}
-	if b.log == "" {
-		b.log = "info"
+	if b.bin == "" {
+		b.bin = os.Getenv(BinKey)
 	}
 	if err := os.WriteFile(b.users, []byte(accounts(cfg)), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	b.run()
-	t.Cleanup(b.stop)
 	return b
 }
 
@@ -95,33 +97,43 @@ func accounts(cfg Config) string {
 
 func (b *Box) run() {
 	b.t.Helper()
-	cmd := b.Lab.Box.Command(program("sanchar"), "dev", "--data", b.data, "--sip", fmt.Sprint(SIP), "--sips", fmt.Sprint(SIPS), "--https", fmt.Sprint(HTTPS),
-		"--domain", Domain, "--users", b.users, "--admin-token-file", b.token, "--limits", "off", "--log", b.log)
+	cmd := b.Lab.Box.Command(filepath.Join(b.bin, "sanchar"), "dev", "--data", b.data, "--sip", fmt.Sprint(SIP), "--sips", fmt.Sprint(SIPS), "--https", fmt.Sprint(HTTPS),
+		"--domain", Domain, "--users", b.users, "--admin-token-file", b.token, "--limits", "off")
 	b.prog = b.Lab.Box.Run(b.t, cmd)
 	b.prog.Name = "sanchar dev"
+	prog := b.prog
+	b.stop = sync.OnceFunc(func() { b.t.Helper(); b.interrupt(prog) })
+	b.t.Cleanup(b.stop)
 	if _, err := b.prog.Await(0, regexp.MustCompile(`^ready$`), startTime); err != nil {
 		b.t.Fatal(err)
 	}
 }
 
-// stop stops the box as Ctrl-C does, and wants it to end without a fault.
-func (b *Box) stop() {
+// interrupt stops the box as Ctrl-C does, and wants it to end without a fault.
+func (b *Box) interrupt(prog *netlab.Program) {
 	b.t.Helper()
-	if b.prog.Ended() {
-		b.t.Errorf("the box ended by itself: %v", b.prog.Wait(0))
+	if prog.Ended() {
+		b.t.Errorf("the box ended by itself: %v", prog.Wait(0))
 		return
 	}
-	if err := b.prog.Signal(syscall.SIGINT); err != nil {
+	if err := prog.Signal(syscall.SIGINT); err != nil {
 		b.t.Error(err)
 	}
-	if err := b.prog.Wait(stopTime); err != nil {
+	if err := prog.Wait(stopTime); err != nil {
 		b.t.Errorf("stop of the box: %v", err)
 	}
-	for _, line := range b.prog.After(0) {
+	for _, line := range prog.After(0) {
 		if strings.Contains(line, "panic") || strings.Contains(line, "DATA RACE") {
 			b.t.Errorf("in the box's log: %s", line)
 		}
 	}
+}
+
+// Restart stops the box and starts it again on the same data.
+func (b *Box) Restart() {
+	b.t.Helper()
+	b.stop()
+	b.run()
 }
 
 // Log returns the lines that the box wrote after a mark.
@@ -153,6 +165,20 @@ func (b *Box) Media() ctl.Media {
 }
 
 func (b *Box) socket(name string) string { return filepath.Join(b.data, "run", name+".sock") }
+
+// StrangeCA writes the certificate of a CA that has signed nothing of the box.
+func (b *Box) StrangeCA() (file string) {
+	b.t.Helper()
+	ca, err := pki.OpenCA(b.t.TempDir(), time.Now)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	file = filepath.Join(b.Lab.Box.Dir, "strange.pem")
+	if err := os.WriteFile(file, ca.PEM(), 0o600); err != nil {
+		b.t.Fatal(err)
+	}
+	return file
+}
 
 // CA writes the certificate of the box's CA to a file, as a user installs it in a phone.
 func (b *Box) CA() (file string) {

@@ -55,6 +55,31 @@ func (b *Box) Kill(daemon string) {
 	b.t.Helper()
 	old := b.PID(daemon)
 	b.signal(old, syscall.SIGKILL)
+	b.awaitRun(daemon, old)
+}
+
+// TakeAway ends a daemon and keeps the supervisor from starting it again until giveBack is called,
+// which returns when it runs. The box has programs of its own (Config.Bin).
+func (b *Box) TakeAway(daemon string) (giveBack func()) {
+	b.t.Helper()
+	here := filepath.Join(b.bin, daemon)
+	away := here + ".away"
+	if err := os.Rename(here, away); err != nil {
+		b.t.Fatal(err)
+	}
+	b.signal(b.PID(daemon), syscall.SIGKILL)
+	return func() {
+		b.t.Helper()
+		if err := os.Rename(away, here); err != nil {
+			b.t.Fatal(err)
+		}
+		b.awaitRun(daemon, 0)
+	}
+}
+
+// awaitRun waits until a daemon runs that is not the old process.
+func (b *Box) awaitRun(daemon string, old int) {
+	b.t.Helper()
 	for until := time.Now().Add(netlab.Patience); ; time.Sleep(lookEvery) {
 		if pid := b.find(daemon); pid != 0 && pid != old {
 			return
@@ -63,14 +88,6 @@ func (b *Box) Kill(daemon string) {
 			b.t.Fatalf("%s was not started again", daemon)
 		}
 	}
-}
-
-// Freeze stops a daemon's threads, as a hang does, and returns what lets it go on.
-func (b *Box) Freeze(daemon string) (thaw func()) {
-	b.t.Helper()
-	pid := b.PID(daemon)
-	b.signal(pid, syscall.SIGSTOP)
-	return func() { b.signal(pid, syscall.SIGCONT) }
 }
 
 func (b *Box) signal(pid int, s syscall.Signal) {

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -65,4 +64,10 @@ func build() (remove func(), err error) {
 // Daemons returns the names of the box's daemons.
 func Daemons() []string { return []string{"switchd", "mediad", "admind", "netd"} }
 
-func program(name string) string { return filepath.Join(os.Getenv(BinKey), name) }
+// CopyPrograms copies the product's programs to a folder, for a box whose programs can be taken away.
+func CopyPrograms(t testing.TB, dir string) {
+	t.Helper()
+	if err := os.CopyFS(dir, os.DirFS(os.Getenv(BinKey))); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -121,6 +121,12 @@ func (p *Phone) TransferTo(id, with int) {
 	p.Command(fmt.Sprintf("transfer %d --to-call %d", id, with))
 }
 
+// Redirect sends an incoming call to another address (302).
+func (p *Phone) Redirect(id int, to string) {
+	p.t.Helper()
+	p.Command(fmt.Sprintf("redirect %d %s", id, to))
+}
+
 // Record writes what is heard from now on to a new file.
 func (p *Phone) Record() *Recording {
 	p.t.Helper()

@@ -33,6 +33,9 @@ type Run struct {
 	dir  string
 }
 
+// never is a time in milliseconds that SIPp's watchdog does not see pass.
+const never = "10000000"
+
 // Start runs SIPp on a host. Each of a host's runs has a scenario of another name.
 func Start(t testing.TB, h *netlab.Host, cfg Config) *Run {
 	t.Helper()
@@ -47,7 +50,8 @@ func Start(t testing.TB, h *netlab.Host, cfg Config) *Run {
 		t.Fatal(err)
 	}
 	args := []string{
-		cfg.Server.String(), "-sf", scenario, "-i", cfg.Local.Addr().String(), "-p", fmt.Sprint(cfg.Local.Port()), "-nostdin",
+		cfg.Server.String(), "-sf", scenario, "-i", cfg.Local.Addr().String(), "-p", fmt.Sprint(cfg.Local.Port()), "-nostdin", // a busy machine is no fault of the box:
+		"-watchdog_minor_threshold", never, "-watchdog_major_threshold", never,
 		"-r", fmt.Sprint(max(cfg.Rate, 1)), "-recv_timeout", fmt.Sprint(netlab.Patience.Milliseconds()),
 		"-trace_err", "-error_file", r.file("errors"), "-trace_stat", "-stf", r.file("stat"), "-fd", "1",
 		"-trace_shortmsg", "-shortmessage_file", r.file("messages"),

@@ -1,0 +1,187 @@
+// What the box itself says, in Hindi. {} stands for what varies. A text that is not here is shown
+// as the box wrote it.
+
+const texts: readonly (readonly [english: string, hindi: string])[] = [
+  // of the page
+  ['the box does not answer', 'बॉक्स जवाब नहीं दे रहा'],
+  ['check the network between you and the box', 'अपने और बॉक्स के बीच का नेटवर्क देखें'],
+  ['the answer was not understood (status {})', 'जवाब समझ में नहीं आया (स्थिति {})'],
+  ['reload the page', 'पेज फिर से लोड करें'],
+
+  // of all refusals
+  ['1 field is wrong', 'एक जगह ग़लती है'],
+  ['{} fields are wrong', '{} जगह ग़लती है'],
+  ['correct the fields named and send it again', 'बताई गई जगहें ठीक करके फिर भेजें'],
+  ['must be present', 'भरना ज़रूरी है'],
+  ['add it', 'इसे भरें'],
+  ['give a value that keeps the rule', 'नियम के अनुसार मान दें'],
+  ['the box could not do this', 'बॉक्स यह नहीं कर सका'],
+  ['try again; if it stays, send the log to support', 'फिर कोशिश करें; न हो तो लॉग सहायता टीम को भेजें'],
+  ['the part {} does not answer', 'हिस्सा {} जवाब नहीं दे रहा'],
+  ['wait a moment: it is restarted by itself', 'थोड़ा रुकें: वह ख़ुद फिर शुरू होता है'],
+  ['it is restarted by itself; if it stays away, restart the box', 'यह ख़ुद फिर शुरू होता है; न हो तो बॉक्स को रीस्टार्ट करें'],
+  ['the disk is full: this cannot be kept', 'डिस्क भर गई है: यह सहेजा नहीं जा सकता'],
+  ['free disk space', 'डिस्क पर जगह ख़ाली करें'],
+  ['the request is too long', 'अनुरोध बहुत बड़ा है'],
+  ['send less at once', 'एक बार में कम भेजें'],
+  ['too many pages are open', 'बहुत सारे पेज खुले हैं'],
+  ['close one of them', 'उनमें से कोई बंद करें'],
+
+  // first start and sign-in
+  ['the set-up code is wrong', 'सेट-अप कोड ग़लत है'],
+  ['type the code that the box shows', 'बॉक्स जो कोड दिखाता है वह लिखें'],
+  ['the code that the box shows', 'वह कोड जो बॉक्स दिखाता है'],
+  ['read it again from the box', 'बॉक्स से फिर पढ़ें'],
+  ['too many wrong guesses: the next one is looked at in {} s', 'बहुत बार ग़लत कोशिश हुई: अगली कोशिश {} सेकंड बाद देखी जाएगी'],
+  ['wait, then try again', 'रुकें, फिर कोशिश करें'],
+  ['too many sign in at this moment', 'अभी बहुत लोग साइन इन कर रहे हैं'],
+  ['try again in a second', 'एक सेकंड बाद फिर कोशिश करें'],
+  ['name or password is wrong', 'नाम या पासवर्ड ग़लत है'],
+  ['try again, or ask the owner of the box', 'फिर कोशिश करें, या बॉक्स के मालिक से पूछें'],
+  ['the box is set up already', 'बॉक्स पहले ही तैयार हो चुका है'],
+  ['the box is not set up yet', 'बॉक्स अभी तैयार नहीं हुआ है'],
+  ['sign in', 'साइन इन करें'],
+  ['1 to {} printable characters, no space at the ends', '1 से {} दिखने वाले अक्षर, शुरू या अंत में ख़ाली जगह नहीं'],
+  ['choose another name', 'दूसरा नाम चुनें'],
+  ['at least {} characters', 'कम से कम {} अक्षर'],
+  ['at most {} characters', 'ज़्यादा से ज़्यादा {} अक्षर'],
+  ['at most {} bytes', 'ज़्यादा से ज़्यादा {} बाइट'],
+  ['make it longer: four words that have nothing to do with each other are good', 'लंबा करें: आपस में असंबंधित चार शब्द अच्छे रहते हैं'],
+  ['make it shorter', 'छोटा करें'],
+  ['not easy to guess: few different characters', 'आसानी से न पहचाना जाए: अलग-अलग अक्षर कम हैं'],
+  ['not easy to guess: it repeats itself', 'आसानी से न पहचाना जाए: वही बार-बार है'],
+  ['not easy to guess: characters in a row', 'आसानी से न पहचाना जाए: अक्षर क्रम से हैं'],
+  ['not easy to guess: a common word, or one about this box, with digits', 'आसानी से न पहचाना जाए: आम शब्द, या इस बॉक्स से जुड़ा शब्द, अंकों के साथ'],
+  ['four words that have nothing to do with each other are good', 'आपस में असंबंधित चार शब्द अच्छे रहते हैं'],
+  ['the password you have now', 'आपका अभी का पासवर्ड'],
+  ['type it again', 'फिर से लिखें'],
+  ['not the one you have now', 'वही नहीं जो अभी है'],
+  ['choose another', 'दूसरा चुनें'],
+  ['the password was changed meanwhile', 'पासवर्ड इस बीच बदल गया'],
+  ['sign in again', 'फिर से साइन इन करें'],
+  ['is {} already and cannot be changed', 'पहले से {} है और बदला नहीं जा सकता'],
+  ['choose the SIP domain of all accounts, for instance pbx.example', 'सभी खातों का SIP डोमेन चुनें, जैसे pbx.example'],
+  ['a host name of at most 253 characters, in lower case', 'होस्ट नाम, ज़्यादा से ज़्यादा 253 छोटे अक्षर'],
+  ['write it as in an address, for instance pbx.example.com', 'वैसे लिखें जैसे पते में होता है, उदाहरण pbx.example.com'],
+  ['the domain is set already', 'डोमेन पहले से तय है'],
+  ['not the name of another token', 'किसी दूसरे टोकन का नाम नहीं'],
+  ['there is an API token of this name', 'इस नाम का API टोकन पहले से है'],
+  ['choose another name, or revoke the other', 'दूसरा नाम चुनें, या दूसरा टोकन रद्द करें'],
+  ['there is no such API token', 'ऐसा कोई API टोकन नहीं है'],
+
+  // users
+  ['1 to {} of a-z, 0-9 and . _ - + * #, starting with a letter or a digit', '1 से {} अक्षर: a-z, 0-9 और . _ - + * #, शुरुआत अक्षर या अंक से'],
+  ['choose another name, for instance first.last', 'दूसरा नाम चुनें, जैसे first.last'],
+  ['at most {} numbers', 'ज़्यादा से ज़्यादा {} नंबर'],
+  ['remove some', 'कुछ हटाएँ'],
+  ['1 to {} digits, * or #, with + in front at most', '1 से {} अंक, * या #, आगे सिर्फ़ + हो सकता है'],
+  ['write it as it is dialled, for instance 204 or +912212345678', 'वैसे लिखें जैसे डायल होता है, उदाहरण 204 या +912212345678'],
+  ['at most {} characters, none of them a control character', 'ज़्यादा से ज़्यादा {} अक्षर, कोई नियंत्रण-अक्षर नहीं'],
+  ['shorten it', 'छोटा करें'],
+  ['an address of the form name@host', 'name@host जैसा पता'],
+  ['correct it or leave it empty', 'ठीक करें या ख़ाली छोड़ें'],
+  ['digits, spaces, - . ( ) and + in front, at most 32 characters', 'अंक, ख़ाली जगह, - . ( ) और आगे +, ज़्यादा से ज़्यादा 32 अक्षर'],
+  ['choose a longer one, or leave it empty and the box makes one', 'लंबा चुनें, या ख़ाली छोड़ें तो बॉक्स बना देगा'],
+  ['choose a shorter one', 'छोटा चुनें'],
+  ['unique among names and numbers; {} has it', 'नाम और नंबर में एक ही बार; यह {} के पास है'],
+  ['choose another number', 'दूसरा नंबर चुनें'],
+  ['named once', 'एक ही बार'],
+  ['remove the double', 'दोहराव हटाएँ'],
+  ['somebody else has changed {} meanwhile', 'इस बीच किसी और ने {} को बदल दिया'],
+  ['look at the user again, then repeat your change', 'यूज़र को फिर देखें, फिर अपना बदलाव दोहराएँ'],
+  ['there is no such user', 'ऐसा कोई यूज़र नहीं है'],
+  ['list the users', 'यूज़र की सूची देखें'],
+  ['there is no such call', 'ऐसी कोई कॉल नहीं है'],
+  ['it may be over', 'शायद ख़त्म हो चुकी है'],
+
+  // import
+  ['line {}: {}', 'पंक्ति {}: {}'],
+  ['line {}', 'पंक्ति {}'],
+  ['a header row', 'कॉलम के नामों वाली पहली पंक्ति'],
+  ['start the file with: user,password', 'फ़ाइल की शुरुआत इससे करें: user,password'],
+  ['as many fields as the header row, quotes closed', 'पहली पंक्ति जितने ही मान, उद्धरण चिह्न बंद'],
+  ['correct the line', 'पंक्ति ठीक करें'],
+  ['a column user or number', 'कॉलम user या number'],
+  ['a column password or ha1', 'कॉलम password या ha1'],
+  ['add one', 'एक जोड़ें'],
+  ['rename or remove the column', 'कॉलम का नाम बदलें या हटाएँ'],
+  ['one of {}', 'इनमें से एक: {}'],
+  ['a password or an ha1 for a new user', 'नए यूज़र के लिए password या ha1'],
+  ['fill in one of them', 'उनमें से एक भरें'],
+  ['named once in the file; line {} has it', 'फ़ाइल में एक ही बार; यह पंक्ति {} में है'],
+  ['remove one of the lines', 'उनमें से एक पंक्ति हटाएँ'],
+  ['at most {} users on a box', 'एक बॉक्स पर ज़्यादा से ज़्यादा {} यूज़र'],
+  ['remove users that are gone', 'जो यूज़र नहीं रहे उन्हें हटाएँ'],
+
+  // records
+  ['there is no such record', 'ऐसा कोई रिकॉर्ड नहीं है'],
+  ['it may have been too old to keep', 'शायद वह रखने के लिए बहुत पुराना था'],
+  ['not before from', 'शुरुआत के समय से पहले नहीं'],
+  ['exchange the two', 'दोनों को आपस में बदलें'],
+  ['the archive stops', 'रिकॉर्ड का हिस्सा बंद हो रहा है'],
+  ['try again in a moment', 'थोड़ी देर में फिर कोशिश करें'],
+
+  // alarms
+  ['the disk of the records cannot be read', 'रिकॉर्ड की डिस्क पढ़ी नहीं जा रही'],
+  ['check the disk', 'डिस्क जाँचें'],
+  ['only {} MB of disk are free: records are not stored, they wait in each part\'s queue; calls go on', 'डिस्क पर सिर्फ़ {} MB ख़ाली है: रिकॉर्ड सहेजे नहीं जा रहे, वे कतार में रुके हैं; कॉल चल रही हैं'],
+  ['only {} MB of disk are free; below {} MB no records are stored', 'डिस्क पर सिर्फ़ {} MB ख़ाली है; {} MB से कम होने पर रिकॉर्ड नहीं सहेजे जाएँगे'],
+  ['free disk space, or keep records for fewer days', 'डिस्क पर जगह ख़ाली करें, या रिकॉर्ड कम दिन रखें'],
+  ['call and registration records are not written: the disk is full or damaged', 'कॉल और रजिस्ट्रेशन के रिकॉर्ड नहीं लिखे जा रहे: डिस्क भर गई है या ख़राब है'],
+  ['registrations cannot be written to disk: after a restart phones would have to register again', 'रजिस्ट्रेशन डिस्क पर नहीं लिखे जा रहे: रीस्टार्ट के बाद फ़ोनों को फिर रजिस्टर होना पड़ेगा'],
+  ['calls cannot be written to disk: a restart would end them', 'कॉल डिस्क पर नहीं लिखी जा रहीं: रीस्टार्ट से वे कट जाएँगी'],
+  ['free space, or replace the disk', 'जगह ख़ाली करें, या डिस्क बदलें'],
+  ['the media relay does not answer: no new calls', 'आवाज़ वाला हिस्सा जवाब नहीं दे रहा: नई कॉल नहीं होंगी'],
+  ['{} % of the media ports are in use', 'आवाज़ के {} % पोर्ट इस्तेमाल में हैं'],
+  ['widen the range of media ports: each call takes four for audio and four for video', 'पोर्ट की सीमा बढ़ाएँ: हर कॉल आवाज़ के लिए चार और वीडियो के लिए चार लेती है'],
+  ['{} media streams were ended by a fault of the box', 'बॉक्स की ग़लती से आवाज़ की {} धाराएँ बंद हुईं'],
+  ['send the log to support', 'लॉग सहायता टीम को भेजें'],
+
+  // how calls ended
+  ['no answer', 'जवाब नहीं मिला'],
+  ['answered elsewhere', 'किसी और डिवाइस पर उठाई गई'],
+  ['redirected', 'आगे भेजी गई'],
+  ['transferred', 'किसी और को सौंपी गई'],
+  ['cancelled by the caller', 'कॉल करने वाले ने छोड़ दी'],
+  ['the caller hung up', 'कॉल करने वाले ने काटी'],
+  ['the callee hung up', 'दूसरी ओर से काटी गई'],
+  ['ended by {}', '{} ने काटी'],
+  ['overload', 'बहुत ज़्यादा भार'],
+  ['fault of the box', 'बॉक्स की ग़लती'],
+  ['the callee is not reachable any more', 'दूसरी ओर तक अब पहुँच नहीं'],
+  ['the caller is not reachable any more', 'कॉल करने वाले तक अब पहुँच नहीं'],
+  ['neither signalling nor media from the callee', 'दूसरी ओर से न सिग्नल आया, न आवाज़'],
+  ['neither signalling nor media from the caller', 'कॉल करने वाले से न सिग्नल आया, न आवाज़'],
+  ['the user was removed or disabled', 'यूज़र हटा या बंद किया गया'],
+  ['the caller did not acknowledge the answer', 'कॉल करने वाले ने जवाब की पुष्टि नहीं की'],
+  ['the session was not refreshed', 'सत्र नया नहीं किया गया'],
+  ['the switch was restarted while it rang', 'घंटी बजते समय कॉल का हिस्सा रीस्टार्ट हुआ'],
+  ['the transfer failed: {}', 'सौंपना विफल हुआ: {}'],
+];
+
+interface Pattern {
+  match: RegExp;
+  hindi: string;
+}
+
+const exact = new Map(texts.filter(([en]) => !en.includes('{}')));
+const patterns: Pattern[] = texts.filter(([en]) => en.includes('{}')).map(([en, hindi]) => ({ match: pattern(en), hindi }));
+
+function pattern(english: string): RegExp {
+  const parts = english.split('{}').map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, '\\$&'));
+  return new RegExp(`^${parts.join('(.+?)')}$`);
+}
+
+/** A text of the box in Hindi, or as it came. */
+export function serverHindi(text: string): string {
+  const found = exact.get(text);
+  if (found) return found;
+  for (const { match, hindi } of patterns) {
+    const values = match.exec(text);
+    if (values) {
+      let i = 0;
+      return hindi.replace(/\{\}/g, () => values[++i] ?? '');
+    }
+  }
+  return text;
+}
