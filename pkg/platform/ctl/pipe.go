@@ -2,9 +2,9 @@ package ctl
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"io"
-	"net"
 	"net/http"
 	"time"
 )
@@ -39,29 +39,34 @@ func HandlePipe(mux *http.ServeMux, pattern string, handle PipeHandler) {
 			return
 		}
 		defer conn.Close()
-		stop := context.AfterFunc(r.Context(), func() { _ = conn.Close() })
-		defer stop()
-		if _, err := io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: "+pipeProtocol+"\r\n\r\n"); err != nil {
+		pc, err := newPipeConn(conn)
+		if err != nil {
 			return
 		}
-		servePipe(conn, rw.Reader, handle)
+		stop := context.AfterFunc(r.Context(), func() { _ = conn.Close() })
+		defer stop()
+		if _, err := io.WriteString(pc, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: "+pipeProtocol+"\r\n\r\n"); err != nil {
+			return
+		}
+		early, _ := rw.Reader.Peek(rw.Reader.Buffered()) // it is buffered
+		servePipe(pc, io.MultiReader(bytes.NewReader(early), pc), handle)
 	})
 }
 
 // servePipe answers frames until the connection ends; answers leave when no further whole frame waits.
-func servePipe(conn net.Conn, r *bufio.Reader, handle PipeHandler) {
-	r = bufio.NewReaderSize(r, pipeBufferSize)
+func servePipe(w io.Writer, from io.Reader, handle PipeHandler) {
+	r := bufio.NewReaderSize(from, pipeBufferSize)
 	var out, body []byte
 	for {
 		id, verb, b, err := readFrame(r, body)
 		if err != nil {
-			_, _ = conn.Write(out) // of the frames before; the peer may be gone
+			_, _ = w.Write(out) // of the frames before; the peer may be gone
 			return
 		}
 		body = b
 		out = appendAnswer(out, id, handle, verb, body)
 		if !frameWaits(r) || len(out) > pipeBufferSize {
-			if _, err := conn.Write(out); err != nil {
+			if _, err := w.Write(out); err != nil {
 				return
 			}
 			out = out[:0]

@@ -122,7 +122,7 @@ func (p *Pipe) queueLocked(ctx context.Context, verb uint8, in Packer, out Unpac
 // does not read: a goroutine does.
 func (p *Pipe) write(conn *pipeConn) {
 	for buf := p.waiting(conn); len(buf) > 0; buf = p.waiting(conn) {
-		n, err := conn.try(buf)
+		n, err := conn.writeNow(buf)
 		switch {
 		case err != nil:
 			p.fail(conn, err)
@@ -173,13 +173,9 @@ func (p *Pipe) connectLocked(ctx context.Context) error {
 		return err
 	}
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) }) // in the past: ends all waits
-	r, err := p.upgrade(conn)
+	pc, r, err := p.upgrade(conn)
 	if !stop() {
 		err = errors.Join(err, ctx.Err())
-	}
-	var pc *pipeConn
-	if err == nil {
-		pc, err = newPipeConn(conn)
 	}
 	if err != nil {
 		return errors.Join(err, conn.Close())
@@ -189,22 +185,26 @@ func (p *Pipe) connectLocked(ctx context.Context) error {
 	return nil
 }
 
-func (p *Pipe) upgrade(conn net.Conn) (*bufio.Reader, error) {
-	if _, err := io.WriteString(conn, "POST "+p.path+" HTTP/1.1\r\nHost: unix\r\nConnection: Upgrade\r\nUpgrade: "+pipeProtocol+"\r\n\r\n"); err != nil {
-		return nil, err
+func (p *Pipe) upgrade(conn net.Conn) (*pipeConn, *bufio.Reader, error) {
+	pc, err := newPipeConn(conn)
+	if err != nil {
+		return nil, nil, err
 	}
-	r := bufio.NewReaderSize(conn, pipeBufferSize)
+	if _, err := io.WriteString(pc, "POST "+p.path+" HTTP/1.1\r\nHost: unix\r\nConnection: Upgrade\r\nUpgrade: "+pipeProtocol+"\r\n\r\n"); err != nil {
+		return nil, nil, err
+	}
+	r := bufio.NewReaderSize(pc, pipeBufferSize)
 	resp, err := http.ReadResponse(r, nil)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	switch got := resp.Header.Get("Upgrade"); {
 	case got != "" && got != pipeProtocol:
-		return nil, fmt.Errorf("%s is of another release: it speaks %s, not %s", p.name, got, pipeProtocol)
+		return nil, nil, fmt.Errorf("%s is of another release: it speaks %s, not %s", p.name, got, pipeProtocol)
 	case resp.StatusCode != http.StatusSwitchingProtocols:
-		return nil, fmt.Errorf("%s answered %s", p.name, resp.Status)
+		return nil, nil, fmt.Errorf("%s answered %s", p.name, resp.Status)
 	}
-	return r, nil
+	return pc, r, nil
 }
 
 // read ends calls as their answers come.
