@@ -53,6 +53,12 @@ func (p *Pair) LocalRTCP() netip.AddrPort {
 
 func (p *Pair) fds() [2]int { return [2]int{p.RTP, p.RTCP} }
 
+// sockets calls each for both sockets.
+func (p *Pair) sockets(each func(fd int, local *udpio.Sockaddr) error) error {
+	rtp, rtcp := udpio.SockaddrOf(p.Local), udpio.SockaddrOf(p.LocalRTCP())
+	return errors.Join(each(p.RTP, &rtp), each(p.RTCP, &rtcp))
+}
+
 // Keeper holds descriptors over a restart. It is notify.Notifier.
 type Keeper interface {
 	Store(name string, fds ...int) error
@@ -245,11 +251,7 @@ func (p *Pool) Release(pair *Pair, now time.Time) error {
 }
 
 func (p *Pool) restLocked(pair *Pair, now time.Time) error {
-	var errs []error
-	for _, fd := range pair.fds() {
-		errs = append(errs, udpio.Disconnect(fd), udpio.Mute(fd))
-	}
-	if err := errors.Join(errs...); err != nil { // a socket in doubt is not used again
+	if err := pair.sockets(udpio.Mute); err != nil { // a socket in doubt is not used again
 		return errors.Join(fmt.Errorf("release ports of %s: %w", pair.Local, err), p.closeLocked(pair))
 	}
 	pair.released = now
