@@ -51,6 +51,14 @@ func (w *Writer) Strings(v []string) {
 	}
 }
 
+// WriteList writes a list by what writes one of it.
+func WriteList[T any](w *Writer, list []T, each func(*T, *Writer)) {
+	w.Uint(uint64(len(list)))
+	for i := range list {
+		each(&list[i], w)
+	}
+}
+
 // Time writes a time to the microsecond; the zero time stays zero.
 func (w *Writer) Time(t time.Time) {
 	if t.IsZero() {
@@ -138,6 +146,17 @@ func (r *Reader) Strings() (v []string) {
 		v = append(v, r.String())
 	}
 	return v
+}
+
+// ReadList reads a list by what reads one of it. It takes memory as it finds values, not as the length
+// asks for.
+func ReadList[T any](r *Reader, each func(*T, *Reader)) (list []T) {
+	for n := r.Len(); n > 0 && r.Err == nil; n-- {
+		var v T
+		each(&v, r)
+		list = append(list, v)
+	}
+	return list
 }
 
 // Time reads a time.

@@ -53,7 +53,8 @@ type Table struct {
 	load     map[*relay.Loop]int // streams
 	parts    [beats]map[*session]struct{}
 	nextPart int
-	buffer   []byte // for snapshots
+	fixed    []byte // for records
+	buffer   []byte // for their states
 }
 
 // Deps are what a table works with.

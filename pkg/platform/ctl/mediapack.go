@@ -15,23 +15,6 @@ func packAddr(w *pack.Writer, a netip.Addr) { w.Addr(netip.AddrPortFrom(a, 0)) }
 
 func unpackAddr(r *pack.Reader) netip.Addr { return r.Addr().Addr() }
 
-func packList[T any](w *pack.Writer, list []T, each func(*T, *pack.Writer)) {
-	w.Uint(uint64(len(list)))
-	for i := range list {
-		each(&list[i], w)
-	}
-}
-
-// unpackList takes memory as it finds values, not as the length asks for.
-func unpackList[T any](r *pack.Reader, each func(*T, *pack.Reader)) (list []T) {
-	for n := r.Len(); n > 0 && r.Err == nil; n-- {
-		var v T
-		each(&v, r)
-		list = append(list, v)
-	}
-	return list
-}
-
 func (f *MediaFormat) pack(w *pack.Writer) {
 	w.Uint(uint64(f.PayloadType))
 	w.String(f.Encoding)
@@ -42,32 +25,34 @@ func (f *MediaFormat) unpack(r *pack.Reader) {
 	f.PayloadType, f.Encoding, f.ClockRate = uint8(r.Uint()), r.String(), uint32(r.Uint())
 }
 
-func (s *MediaStream) pack(w *pack.Writer) {
+// Pack appends the stream.
+func (s *MediaStream) Pack(w *pack.Writer) {
 	w.String(s.Kind)
 	w.Addr(s.RTP)
 	w.Addr(s.RTCP)
 	w.Bool(s.Mux)
 	w.String(string(s.Direction))
 	w.Bool(s.Secure)
-	packList(w, s.Formats, (*MediaFormat).pack)
+	pack.WriteList(w, s.Formats, (*MediaFormat).pack)
 }
 
-func (s *MediaStream) unpack(r *pack.Reader) {
+// Unpack reads the stream.
+func (s *MediaStream) Unpack(r *pack.Reader) {
 	s.Kind, s.RTP, s.RTCP = r.String(), r.Addr(), r.Addr()
 	s.Mux, s.Direction, s.Secure = r.Bool(), Direction(r.String()), r.Bool()
-	s.Formats = unpackList(r, (*MediaFormat).unpack)
+	s.Formats = pack.ReadList(r, (*MediaFormat).unpack)
 }
 
 func (l *MediaLeg) pack(w *pack.Writer) {
 	w.String(l.ID)
 	packAddr(w, l.Local)
 	packAddr(w, l.Source)
-	packList(w, l.Streams, (*MediaStream).pack)
+	pack.WriteList(w, l.Streams, (*MediaStream).Pack)
 }
 
 func (l *MediaLeg) unpack(r *pack.Reader) {
 	l.ID, l.Local, l.Source = r.String(), unpackAddr(r), unpackAddr(r)
-	l.Streams = unpackList(r, (*MediaStream).unpack)
+	l.Streams = pack.ReadList(r, (*MediaStream).Unpack)
 }
 
 func (p *MediaPorts) pack(w *pack.Writer) {
@@ -93,14 +78,14 @@ func (o *MediaOffer) Unpack(r *pack.Reader) {
 
 // Pack appends the ports.
 func (o *MediaOffered) Pack(w *pack.Writer) {
-	packList(w, o.Leg, (*MediaPorts).pack)
-	packList(w, o.Peer, (*MediaPorts).pack)
+	pack.WriteList(w, o.Leg, (*MediaPorts).pack)
+	pack.WriteList(w, o.Peer, (*MediaPorts).pack)
 }
 
 // Unpack reads the ports.
 func (o *MediaOffered) Unpack(r *pack.Reader) {
-	o.Leg = unpackList(r, (*MediaPorts).unpack)
-	o.Peer = unpackList(r, (*MediaPorts).unpack)
+	o.Leg = pack.ReadList(r, (*MediaPorts).unpack)
+	o.Peer = pack.ReadList(r, (*MediaPorts).unpack)
 }
 
 // Pack appends the answer.
@@ -120,18 +105,18 @@ func (a *MediaAnswer) Unpack(r *pack.Reader) {
 // Pack appends the update. No pairs and nil pairs mean different things.
 func (u *MediaUpdate) Pack(w *pack.Writer) {
 	w.String(u.Session)
-	packList(w, u.Legs, (*MediaLeg).pack)
+	pack.WriteList(w, u.Legs, (*MediaLeg).pack)
 	w.Bool(u.Pairs != nil)
-	packList(w, u.Pairs, packPair)
+	pack.WriteList(w, u.Pairs, packPair)
 	w.Strings(u.Drop)
 }
 
 // Unpack reads the update.
 func (u *MediaUpdate) Unpack(r *pack.Reader) {
 	u.Session = r.String()
-	u.Legs = unpackList(r, (*MediaLeg).unpack)
+	u.Legs = pack.ReadList(r, (*MediaLeg).unpack)
 	named := r.Bool()
-	u.Pairs = unpackList(r, unpackPair)
+	u.Pairs = pack.ReadList(r, unpackPair)
 	if named && u.Pairs == nil {
 		u.Pairs = [][2]string{}
 	}
@@ -150,7 +135,7 @@ func (u *MediaUpdated) Pack(w *pack.Writer) {
 	w.Uint(uint64(len(u.Ports)))
 	for leg, ports := range u.Ports {
 		w.String(leg)
-		packList(w, ports, (*MediaPorts).pack)
+		pack.WriteList(w, ports, (*MediaPorts).pack)
 	}
 }
 
@@ -159,7 +144,7 @@ func (u *MediaUpdated) Unpack(r *pack.Reader) {
 	u.Ports = map[string][]MediaPorts{}
 	for n := r.Len(); n > 0 && r.Err == nil; n-- {
 		leg := r.String()
-		u.Ports[leg] = unpackList(r, (*MediaPorts).unpack)
+		u.Ports[leg] = pack.ReadList(r, (*MediaPorts).unpack)
 	}
 }
 
@@ -170,10 +155,10 @@ func (c *MediaClose) Pack(w *pack.Writer) { w.String(c.Session) }
 func (c *MediaClose) Unpack(r *pack.Reader) { c.Session = r.String() }
 
 // Pack appends the account.
-func (c *MediaClosed) Pack(w *pack.Writer) { packList(w, c.Streams, (*StreamStats).pack) }
+func (c *MediaClosed) Pack(w *pack.Writer) { pack.WriteList(w, c.Streams, (*StreamStats).Pack) }
 
 // Unpack reads the account.
-func (c *MediaClosed) Unpack(r *pack.Reader) { c.Streams = unpackList(r, (*StreamStats).unpack) }
+func (c *MediaClosed) Unpack(r *pack.Reader) { c.Streams = pack.ReadList(r, (*StreamStats).Unpack) }
 
 // counts are the fields of an account that are packed as numbers.
 func (s *StreamStats) counts() [7]*uint64 {
@@ -184,7 +169,8 @@ func (s *StreamStats) times() [3]*time.Duration {
 	return [...]*time.Duration{&s.JitterIn, &s.JitterOut, &s.RoundTrip}
 }
 
-func (s *StreamStats) pack(w *pack.Writer) {
+// Pack appends the account.
+func (s *StreamStats) Pack(w *pack.Writer) {
 	w.String(s.Leg)
 	w.Int(s.Index)
 	w.String(s.Kind)
@@ -201,7 +187,8 @@ func (s *StreamStats) pack(w *pack.Writer) {
 	w.Time(s.LastPacket)
 }
 
-func (s *StreamStats) unpack(r *pack.Reader) {
+// Unpack reads the account.
+func (s *StreamStats) Unpack(r *pack.Reader) {
 	s.Leg, s.Index, s.Kind, s.Codec, s.Remote = r.String(), r.Int(), r.String(), r.String(), r.Addr()
 	for _, n := range s.counts() {
 		*n = r.Uint()
