@@ -79,6 +79,8 @@ type Pool struct {
 	named uint64          // last name given
 	used  int
 	open  int
+
+	closing func(fd int) // is told before a socket is closed
 }
 
 // host is one local address.
@@ -95,8 +97,15 @@ func New(cfg Config, keeper Keeper) (*Pool, error) {
 			Rule: "from 1024 on, with room for an even port and the one above it", Cure: "use 20000-29999",
 		}})
 	}
-	return &Pool{cfg: cfg, keeper: keeper, hosts: map[netip.Addr]*host{}, names: map[string]bool{}}, nil
+	return &Pool{
+		cfg: cfg, keeper: keeper, hosts: map[netip.Addr]*host{}, names: map[string]bool{},
+		closing: func(int) {},
+	}, nil
 }
+
+// OnClose makes the pool tell of each socket before it closes it. It is called before the pool is used;
+// closing must not use the pool.
+func (p *Pool) OnClose(closing func(fd int)) { p.closing = closing }
 
 // first returns the first even port of the range.
 func first(cfg Config) uint16 { return cfg.First + cfg.First&1 }
@@ -265,6 +274,9 @@ func (p *Pool) closeLocked(pair *Pair) error {
 	delete(p.hosts[pair.Local.Addr()].pairs, pair.Local.Port())
 	delete(p.names, pair.name)
 	p.open--
+	for _, fd := range pair.fds() {
+		p.closing(fd)
+	}
 	return errors.Join(p.keeper.Forget(pair.name), pair.close())
 }
 

@@ -49,8 +49,8 @@ type Loop struct {
 	waiting []chan struct{} // who waits for a turn
 
 	burst  *udpio.Burst
-	ends   []*end // by slot; nil if free
-	free   []int
+	ears   []ear              // by descriptor
+	heard  int                // ears that have an end
 	ready  [burstSize]*end    // who the burst's datagrams are from
 	outs   [burstSize]*Stream // who they are for
 	at     int                // the datagram that is handled next
@@ -81,7 +81,7 @@ func New(ring bool, log *slog.Logger) (*Loop, error) {
 	if l.bell, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
 		return nil, errors.Join(fmt.Errorf("media loop: %w", err), l.file.Close())
 	}
-	event := unix.EpollEvent{Events: unix.EPOLLIN, Fd: bellSlot}
+	event := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(l.bell)}
 	if err := unix.EpollCtl(epoll, unix.EPOLL_CTL_ADD, l.bell, &event); err != nil {
 		return nil, errors.Join(fmt.Errorf("media loop: %w", err), unix.Close(l.bell), l.file.Close())
 	}
@@ -91,9 +91,6 @@ func New(ring bool, log *slog.Logger) (*Loop, error) {
 	}
 	return l, nil
 }
-
-// bellSlot stands for the bell in epoll's events.
-const bellSlot = -1
 
 // Run serves until ctx ends. The loop cannot be used after.
 func (l *Loop) Run(ctx context.Context) error {
@@ -180,7 +177,7 @@ func (l *Loop) ringLocked() {
 // Totals returns the counts. It is called inside Do.
 func (l *Loop) Totals() Totals {
 	t := l.totals
-	t.Streams = (len(l.ends) - len(l.free)) / 2
+	t.Streams = l.heard / 2
 	return t
 }
 
@@ -188,16 +185,19 @@ func (l *Loop) Totals() Totals {
 func (l *Loop) turn(events []unix.EpollEvent) {
 	n := 0
 	for i := range events {
-		slot := events[i].Fd
-		if slot == bellSlot {
+		fd := int(events[i].Fd)
+		if fd == l.bell {
 			l.silence()
 			continue
 		}
-		if e := l.ends[slot]; e != nil {
-			l.ready[n] = e
-			l.burst.AddReceive(e.fd)
-			n++
+		e := l.ears[fd].end
+		if e == nil {
+			l.deafen(fd) // or it would come up for ever
+			continue
 		}
+		l.ready[n] = e
+		l.burst.AddReceive(fd)
+		n++
 	}
 	l.burst.Receive()
 	now := l.clock.now()
