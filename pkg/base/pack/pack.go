@@ -148,13 +148,21 @@ func (r *Reader) Strings() (v []string) {
 	return v
 }
 
-// ReadList reads a list by what reads one of it. It takes memory as it finds values, not as the length
-// asks for.
+// roomAhead is for how many values of a list memory is taken before they are found: for all of a usual
+// one. What a damaged length asks for is not.
+const roomAhead = 16
+
+// ReadList reads a list by what reads one of it.
 func ReadList[T any](r *Reader, each func(*T, *Reader)) (list []T) {
-	for n := r.Len(); n > 0 && r.Err == nil; n-- {
-		var v T
-		each(&v, r)
-		list = append(list, v)
+	n := r.Len()
+	if n == 0 {
+		return nil
+	}
+	var zero T
+	list = make([]T, 0, min(n, roomAhead))
+	for ; n > 0 && r.Err == nil; n-- {
+		list = append(list, zero)
+		each(&list[len(list)-1], r)
 	}
 	return list
 }

@@ -268,6 +268,7 @@ func (st *stream) terms(l *leg) relay.Terms {
 		RTP: st.said.RTP, RTCP: rtcpOf(st.said), Source: l.where.source,
 		Mux: st.said.Mux, Secure: st.said.Secure, Opaque: !relay.IsRTP(st.said.Kind),
 	}
+	t.Formats = make([]relay.Format, 0, len(st.said.Formats))
 	for _, f := range st.said.Formats {
 		t.Formats = append(t.Formats, relay.Format{
 			PayloadType: f.PayloadType, ClockRate: f.ClockRate, Untimed: strings.EqualFold(f.Encoding, "telephone-event"),

@@ -23,9 +23,9 @@ const stateSize = unsafe.Sizeof(relay.State{})
 
 // saveLocked writes the session's record anew.
 func (t *Table) saveLocked(s *session) error {
-	rec := saved{ID: s.id, Started: s.started, Gone: s.gone}
+	rec := saved{ID: s.id, Started: s.started, Gone: s.gone, Legs: make([]savedLeg, 0, len(s.legs))}
 	for _, l := range s.legs {
-		sl := savedLeg{ID: l.id, Local: l.where.local, Source: l.where.source}
+		sl := savedLeg{ID: l.id, Local: l.where.local, Source: l.where.source, Streams: make([]savedStream, 0, len(l.streams))}
 		if l.with != nil {
 			sl.With = l.with.id
 		}
