@@ -12,7 +12,6 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
-	"runtime/debug"
 	"syscall"
 
 	"github.com/coraltele/sanchar/pkg/base/slogx"
@@ -24,9 +23,6 @@ import (
 
 // version is set when the program is built.
 var version = "dev"
-
-// heapPercent keeps the daemon small: packets allocate nothing, so frequent collection is cheap.
-const heapPercent = 50
 
 func main() {
 	switch err := run(os.Args[1:], os.Stderr); {
@@ -73,7 +69,6 @@ func parseRange(text string) (c port.Config, err error) {
 }
 
 func serve(cfg mediad.Config, handed map[string][]int, log *slog.Logger) error {
-	debug.SetGCPercent(heapPercent)
 	// A loop with traffic keeps its processor while it sleeps for the rest of a tick. The one more is for
 	// all others.
 	runtime.GOMAXPROCS(runtime.NumCPU() + 1)

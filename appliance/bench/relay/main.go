@@ -1,5 +1,6 @@
 // Relay measures what it costs to relay calls, and how long a packet stays in the box: mediad and
-// rtpengine side by side, in one run, with interleaved repeats. Only ratios inside one run count.
+// rtpengine side by side, in one run, with interleaved repeats. Only ratios inside one run count. With
+// -verbs it measures what it costs to set up and end calls of which no packet comes.
 //
 // It needs root (namespaces and packet sockets), ip and taskset.
 package main
@@ -26,6 +27,7 @@ type relay interface {
 	name() string
 	start(ctx context.Context, w *world) error
 	call(ctx context.Context, i int) (relayPorts, error)
+	hangUp(ctx context.Context, i int) error
 	pid() int
 	stop() error
 }
@@ -34,7 +36,7 @@ type relay interface {
 type relayPorts struct{ a, b netip.AddrPort }
 
 type options struct {
-	calls                     []int
+	calls, verbs              []int
 	seconds, repeats          int
 	genCPU, relayCPU          int
 	mediad, before, rtpengine string
@@ -56,6 +58,7 @@ func main() {
 
 func parseFlags() (o options, err error) {
 	calls := flag.String("calls", "100,1000", "numbers of calls to measure, of two streams each")
+	verbs := flag.String("verbs", "", "calls a second to set up and end without packets, instead of relaying, for instance 50,500")
 	flag.IntVar(&o.seconds, "seconds", 8, "length of one measurement")
 	flag.IntVar(&o.repeats, "repeats", 3, "measurements of each relay; the lowest clean one counts")
 	flag.IntVar(&o.genCPU, "generator-cpu", 0, "CPU of the generator")
@@ -65,17 +68,30 @@ func parseFlags() (o options, err error) {
 	flag.StringVar(&o.before, "before", "", "path of another mediad to compare with")
 	flag.BoolVar(&o.plain, "plain", false, "measure mediad without io_uring too")
 	flag.Parse()
-	for text := range strings.SplitSeq(*calls, ",") {
-		n, err := strconv.Atoi(text)
-		if err != nil || n < 1 || n > maxCalls {
-			return o, fmt.Errorf("-calls %q: not a number between 1 and %d", text, maxCalls)
+	if o.calls, err = numbers("-calls", *calls, maxCalls); err != nil {
+		return o, err
+	}
+	if *verbs != "" {
+		if o.verbs, err = numbers("-verbs", *verbs, maxRate); err != nil {
+			return o, err
 		}
-		o.calls = append(o.calls, n)
 	}
 	if o.mediad == "" && o.rtpengine == "" {
 		return o, errors.New("nothing to measure: name -mediad or -rtpengine")
 	}
 	return o, nil
+}
+
+// numbers reads the numbers of a flag.
+func numbers(name, text string, most int) (out []int, err error) {
+	for one := range strings.SplitSeq(text, ",") {
+		n, err := strconv.Atoi(one)
+		if err != nil || n < 1 || n > most {
+			return nil, fmt.Errorf("%s %q: not a number between 1 and %d", name, one, most)
+		}
+		out = append(out, n)
+	}
+	return out, nil
 }
 
 // maxCalls is what each relay's range of ports has room for.
@@ -87,6 +103,9 @@ func bench(ctx context.Context, o options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, w.close()) }()
+	if o.verbs != nil {
+		return benchVerbs(ctx, w, o)
+	}
 	var all []result
 	for _, n := range o.calls {
 		res, err := measureAll(ctx, w, o, n)
@@ -108,8 +127,8 @@ func relays(o options) (all []relay) {
 			all = append(all, &mediad{title: title, path: path, ports: ports, cpu: o.relayCPU, args: args})
 		}
 	}
-	ours("mediad", o.mediad, "20000-24999")
-	ours("before", o.before, "25000-29999")
+	ours("mediad", o.mediad, "10000-24999")
+	ours("before", o.before, "25000-39999")
 	if o.plain {
 		ours("plain", o.mediad, "60000-64999", "--no-io-uring")
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
 )
@@ -45,7 +46,7 @@ func (m *mediad) start(ctx context.Context, w *world) (err error) {
 
 func (m *mediad) call(ctx context.Context, i int) (p relayPorts, err error) {
 	a, b := party(i)
-	id := fmt.Sprint("call-", i)
+	id := callID(i)
 	offered, err := m.client.Offer(ctx, ctl.MediaOffer{
 		Session: id, Leg: legOf("a", a), Peer: ctl.MediaLeg{ID: "b", Local: netip.MustParseAddr(relayIP)},
 	})
@@ -57,6 +58,13 @@ func (m *mediad) call(ctx context.Context, i int) (p relayPorts, err error) {
 	}
 	return relayPorts{a: offered.Leg[0].RTP, b: offered.Peer[0].RTP}, nil
 }
+
+func (m *mediad) hangUp(ctx context.Context, i int) error {
+	_, err := m.client.CloseSession(ctx, ctl.MediaClose{Session: callID(i)})
+	return err
+}
+
+func callID(i int) string { return "call-" + strconv.Itoa(i) }
 
 func legOf(id string, at netip.AddrPort) ctl.MediaLeg {
 	return ctl.MediaLeg{ID: id, Local: netip.MustParseAddr(relayIP), Source: at.Addr(), Streams: []ctl.MediaStream{{

@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -21,9 +22,12 @@ type rtpengine struct {
 	path string
 	cpu  int
 	cmd  *exec.Cmd
-	conn net.Conn
-	next int
+	free chan net.Conn // sockets to ask by, one question at a time
+	next atomic.Uint64
 }
+
+// askers is how many questions can be on their way at a time.
+const askers = 64
 
 const ngAddress = "127.0.0.1:12223"
 
@@ -32,13 +36,20 @@ func (r *rtpengine) name() string { return "rtpengine" }
 func (r *rtpengine) start(ctx context.Context, w *world) error {
 	r.cmd = w.command(ctx, r.cpu, r.path, "--table=-1", "--foreground", "--log-stderr", "--log-level=3",
 		"--interface="+relayIP, "--listen-ng="+ngAddress, "--num-threads=1",
-		"--port-min=30000", "--port-max=59999", "--timeout=36000", "--silent-timeout=36000", "--offer-timeout=36000")
+		"--port-min=40000", "--port-max=59999", "--timeout=36000", "--silent-timeout=36000", "--offer-timeout=36000")
 	if err := r.cmd.Start(); err != nil {
 		return err
 	}
-	if err := w.look(w.relayNS, func() (err error) {
-		r.conn, err = net.Dial("udp", ngAddress)
-		return err
+	r.free = make(chan net.Conn, askers)
+	if err := w.look(w.relayNS, func() error {
+		for range askers {
+			conn, err := net.Dial("udp", ngAddress)
+			if err != nil {
+				return err
+			}
+			r.free <- conn
+		}
+		return nil
 	}); err != nil {
 		return err
 	}
@@ -52,7 +63,7 @@ func (r *rtpengine) call(_ context.Context, i int) (p relayPorts, err error) {
 	a, b := party(i)
 	ask := func(command string, from netip.AddrPort) (netip.AddrPort, error) {
 		answer, err := r.ask(map[string]string{
-			"command": command, "call-id": fmt.Sprint("call-", i), "from-tag": "a", "to-tag": "b", "sdp": sdpOf(from), "ICE": "remove",
+			"command": command, "call-id": callID(i), "from-tag": "a", "to-tag": "b", "sdp": sdpOf(from), "ICE": "remove",
 		})
 		if err != nil {
 			return netip.AddrPort{}, err
@@ -68,27 +79,33 @@ func (r *rtpengine) call(_ context.Context, i int) (p relayPorts, err error) {
 	return p, nil
 }
 
+func (r *rtpengine) hangUp(_ context.Context, i int) error {
+	_, err := r.ask(map[string]string{"command": "delete", "call-id": callID(i), "from-tag": "a", "delete-delay": "0"})
+	return err
+}
+
 // ask sends a command and returns the raw answer.
 func (r *rtpengine) ask(dict map[string]string) (string, error) {
-	r.next++
-	cookie := strconv.Itoa(r.next)
+	cookie := strconv.FormatUint(r.next.Add(1), 10)
 	var b strings.Builder
 	b.WriteString(cookie + " d")
-	for _, key := range []string{"ICE", "call-id", "command", "from-tag", "sdp", "to-tag"} { // bencode wants them sorted
+	for _, key := range []string{"ICE", "call-id", "command", "delete-delay", "from-tag", "sdp", "to-tag"} { // bencode wants them sorted
 		if v, ok := dict[key]; ok {
 			fmt.Fprintf(&b, "%d:%s%d:%s", len(key), key, len(v), v)
 		}
 	}
 	b.WriteString("e")
-	if _, err := r.conn.Write([]byte(b.String())); err != nil {
+	conn := <-r.free
+	defer func() { r.free <- conn }()
+	if _, err := conn.Write([]byte(b.String())); err != nil {
 		return "", err
 	}
-	if err := r.conn.SetReadDeadline(time.Now().Add(2 * time.Second)); err != nil {
+	if err := conn.SetReadDeadline(time.Now().Add(2 * time.Second)); err != nil {
 		return "", err
 	}
 	buf := make([]byte, 65536)
 	for {
-		n, err := r.conn.Read(buf)
+		n, err := conn.Read(buf)
 		if err != nil {
 			return "", err
 		}
@@ -119,8 +136,8 @@ func sdpAddress(answer string) (netip.AddrPort, error) {
 func (r *rtpengine) pid() int { return r.cmd.Process.Pid }
 
 func (r *rtpengine) stop() error {
-	if r.conn != nil {
-		_ = r.conn.Close() // it was a datagram socket: nothing is lost
+	for range len(r.free) {
+		_ = (<-r.free).Close() // it was a datagram socket: nothing is lost
 	}
 	return stopProcess(r.cmd)
 }

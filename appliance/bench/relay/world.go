@@ -110,11 +110,14 @@ func (w *world) close() error {
 	return errors.Join(run(ctx, "ip", "netns", "del", w.genNS), run(ctx, "ip", "netns", "del", w.relayNS))
 }
 
-// party returns the addresses of both callers of call i.
+// party returns the addresses of both callers of call i; they come again after maxParties calls.
 func party(i int) (a, b netip.AddrPort) {
-	port := uint16(firstCallerPort + 2*i)
+	port := uint16(firstCallerPort + 2*(i%maxParties))
 	return netip.AddrPortFrom(netip.MustParseAddr(callerA), port), netip.AddrPortFrom(netip.MustParseAddr(callerB), port)
 }
 
-// firstCallerPort leaves room for 20,000 calls below 65536.
-const firstCallerPort = 10000
+// The callers' ports are below 65536.
+const (
+	firstCallerPort = 10000
+	maxParties      = 20_000
+)

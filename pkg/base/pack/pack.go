@@ -1,5 +1,6 @@
 // Package pack writes values one after another into bytes and reads them back: for state that one
-// program writes for its own successor, where text would cost too much.
+// program writes for its own successor, and what programs of one release tell each other, where text
+// would cost too much.
 package pack
 
 import (
@@ -22,7 +23,10 @@ type Writer struct{ B []byte }
 func (w *Writer) Uint(v uint64) { w.B = binary.AppendUvarint(w.B, v) }
 
 // Int writes a number that may be negative.
-func (w *Writer) Int(v int) { w.B = binary.AppendVarint(w.B, int64(v)) }
+func (w *Writer) Int(v int) { w.Int64(int64(v)) }
+
+// Int64 writes a number that may be negative and larger than an int is on every board.
+func (w *Writer) Int64(v int64) { w.B = binary.AppendVarint(w.B, v) }
 
 // Bool writes a truth.
 func (w *Writer) Bool(v bool) {
@@ -47,19 +51,29 @@ func (w *Writer) Strings(v []string) {
 	}
 }
 
+// WriteList writes a list by what writes one of it.
+func WriteList[T any](w *Writer, list []T, each func(*T, *Writer)) {
+	w.Uint(uint64(len(list)))
+	for i := range list {
+		each(&list[i], w)
+	}
+}
+
 // Time writes a time to the microsecond; the zero time stays zero.
 func (w *Writer) Time(t time.Time) {
 	if t.IsZero() {
-		w.Int(0)
+		w.Int64(0)
 	} else {
-		w.Int(int(t.UnixMicro()))
+		w.Int64(t.UnixMicro())
 	}
 }
 
 // Addr writes an address and port, valid or not.
 func (w *Writer) Addr(a netip.AddrPort) {
-	b, _ := a.MarshalBinary() // an AddrPort always encodes
-	w.String(string(b))
+	var room [32]byte
+	b, _ := a.AppendBinary(room[:0]) // an AddrPort always encodes
+	w.Uint(uint64(len(b)))
+	w.B = append(w.B, b...)
 }
 
 // Reader takes values off B. After a failure all values are zero, and Err says so.
@@ -84,14 +98,17 @@ func (r *Reader) Uint() uint64 {
 }
 
 // Int reads a number that may be negative.
-func (r *Reader) Int() int {
+func (r *Reader) Int() int { return int(r.Int64()) }
+
+// Int64 reads a number that may be negative.
+func (r *Reader) Int64() int64 {
 	v, n := binary.Varint(r.B)
 	if n <= 0 {
 		r.fail()
 		return 0
 	}
 	r.B = r.B[n:]
-	return int(v)
+	return v
 }
 
 // Bool reads a truth.
@@ -131,19 +148,41 @@ func (r *Reader) Strings() (v []string) {
 	return v
 }
 
+// roomAhead is for how many values of a list memory is taken before they are found: for all of a usual
+// one. What a damaged length asks for is not.
+const roomAhead = 16
+
+// ReadList reads a list by what reads one of it.
+func ReadList[T any](r *Reader, each func(*T, *Reader)) (list []T) {
+	n := r.Len()
+	if n == 0 {
+		return nil
+	}
+	var zero T
+	list = make([]T, 0, min(n, roomAhead))
+	for ; n > 0 && r.Err == nil; n-- {
+		list = append(list, zero)
+		each(&list[len(list)-1], r)
+	}
+	return list
+}
+
 // Time reads a time.
 func (r *Reader) Time() time.Time {
-	v := r.Int()
+	v := r.Int64()
 	if v == 0 {
 		return time.Time{}
 	}
-	return time.UnixMicro(int64(v)).UTC()
+	return time.UnixMicro(v).UTC()
 }
 
 // Addr reads an address and port.
 func (r *Reader) Addr() (a netip.AddrPort) {
-	if err := a.UnmarshalBinary([]byte(r.String())); err != nil {
+	n := r.Len()
+	if err := a.UnmarshalBinary(r.B[:n]); err != nil {
 		r.fail()
+		return netip.AddrPort{}
 	}
+	r.B = r.B[n:]
 	return a
 }

@@ -3,6 +3,7 @@ package pack
 import (
 	"net/netip"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 )
@@ -17,10 +18,12 @@ func write(w *Writer) {
 	w.Time(time.UnixMicro(1_795_000_000_000_001))
 	w.Addr(netip.MustParseAddrPort("[2001:db8::1]:5060"))
 	w.Addr(netip.AddrPort{})
+	w.Addr(netip.AddrPortFrom(netip.MustParseAddr("fe80::1%"+strings.Repeat("z", 200)), 9))
+	w.Int64(-1 << 60)
 }
 
 func read(r *Reader) []any {
-	return []any{r.Uint(), r.Int(), r.Bool(), r.String(), r.Strings(), r.Time(), r.Time(), r.Addr(), r.Addr()}
+	return []any{r.Uint(), r.Int(), r.Bool(), r.String(), r.Strings(), r.Time(), r.Time(), r.Addr(), r.Addr(), r.Addr(), r.Int64()}
 }
 
 func TestWhatIsWrittenComesBack(t *testing.T) {
@@ -34,6 +37,8 @@ func TestWhatIsWrittenComesBack(t *testing.T) {
 		time.UnixMicro(1_795_000_000_000_001).UTC(),
 		netip.MustParseAddrPort("[2001:db8::1]:5060"),
 		netip.AddrPort{},
+		netip.AddrPortFrom(netip.MustParseAddr("fe80::1%"+strings.Repeat("z", 200)), 9),
+		int64(-1 << 60),
 	}
 	if got := read(r); !reflect.DeepEqual(got, want) || r.Err != nil || len(r.B) != 0 {
 		t.Errorf("%v %v, want %v", got, r.Err, want)

@@ -1,7 +1,6 @@
 package mediad
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/http"
 
@@ -21,12 +20,16 @@ func (d *Daemon) handler() http.Handler {
 }
 
 // verb does one request of a pipe.
-func (d *Daemon) verb(verb uint8, body []byte) (any, error) {
+func (d *Daemon) verb(verb uint8, body []byte) (ctl.Packer, error) {
 	switch verb {
 	case ctl.VerbOffer:
 		return with(body, d.table.Offer)
 	case ctl.VerbAnswer:
-		return with(body, func(in ctl.MediaAnswer) (ctl.None, error) { return ctl.None{}, d.table.Answer(in) })
+		var in ctl.MediaAnswer
+		if err := unpack(body, &in); err != nil {
+			return nil, err
+		}
+		return nil, d.table.Answer(in)
 	case ctl.VerbUpdate:
 		return with(body, d.table.Update)
 	case ctl.VerbClose:
@@ -35,12 +38,30 @@ func (d *Daemon) verb(verb uint8, body []byte) (any, error) {
 	return nil, problem.New(problem.Invalid, "media.verb", fmt.Sprintf("there is no verb %d", verb), "use one of package ctl")
 }
 
-func with[In, Out any](body []byte, do func(In) (Out, error)) (any, error) {
+type unpacker[T any] interface {
+	*T
+	ctl.Unpacker
+}
+
+type packer[T any] interface {
+	*T
+	ctl.Packer
+}
+
+func with[In, Out any, I unpacker[In], O packer[Out]](body []byte, do func(In) (Out, error)) (ctl.Packer, error) {
 	var in In
-	if err := json.Unmarshal(body, &in); err != nil {
-		return nil, problem.Wrap(err, problem.Invalid, "json", "the body is not the JSON asked for: "+err.Error(), "see package ctl")
+	if err := unpack(body, I(&in)); err != nil {
+		return nil, err
 	}
-	return do(in)
+	out, err := do(in)
+	return O(&out), err
+}
+
+func unpack(body []byte, in ctl.Unpacker) error {
+	if err := ctl.Unpack(body, in); err != nil {
+		return problem.Wrap(err, problem.Invalid, "media.body", "the body is not that of its verb: "+err.Error(), "see package ctl")
+	}
+	return nil
 }
 
 func (d *Daemon) status() (ctl.MediaStatus, error) {

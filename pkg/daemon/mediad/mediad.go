@@ -179,8 +179,14 @@ func (d *Daemon) serve(ctx context.Context, failed <-chan error) error {
 	return err
 }
 
-// healthy reports whether every loop takes its turn: a supervisor that watches us ends us if not.
+// healthy reports whether every loop takes its turn, and no verb holds the sessions for ever: a
+// supervisor that watches us ends us if not.
 func (d *Daemon) healthy() bool {
+	for _, l := range d.loops {
+		if l.Turn() != nil {
+			return false
+		}
+	}
 	_, _, err := d.table.Status()
 	return err == nil
 }

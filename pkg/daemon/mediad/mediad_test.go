@@ -63,11 +63,13 @@ func TestVerbsOverTheSocket(t *testing.T) {
 func TestVerbsThatAreNone(t *testing.T) {
 	t.Parallel()
 	d := &Daemon{}
-	if _, err := d.verb(99, []byte("{}")); !problem.Is(err, problem.Invalid) {
+	if _, err := d.verb(99, nil); !problem.Is(err, problem.Invalid) {
 		t.Errorf("verb 99: %v", err)
 	}
-	if _, err := d.verb(ctl.VerbOffer, []byte("{")); !problem.Is(err, problem.Invalid) {
-		t.Errorf("no JSON: %v", err)
+	for _, verb := range []uint8{ctl.VerbOffer, ctl.VerbAnswer, ctl.VerbUpdate, ctl.VerbClose} {
+		if _, err := d.verb(verb, []byte("{")); !problem.Is(err, problem.Invalid) {
+			t.Errorf("verb %d with another body: %v", verb, err)
+		}
 	}
 }
 

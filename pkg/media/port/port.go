@@ -53,6 +53,12 @@ func (p *Pair) LocalRTCP() netip.AddrPort {
 
 func (p *Pair) fds() [2]int { return [2]int{p.RTP, p.RTCP} }
 
+// sockets calls each for both sockets.
+func (p *Pair) sockets(each func(fd int, local *udpio.Sockaddr) error) error {
+	rtp, rtcp := udpio.SockaddrOf(p.Local), udpio.SockaddrOf(p.LocalRTCP())
+	return errors.Join(each(p.RTP, &rtp), each(p.RTCP, &rtcp))
+}
+
 // Keeper holds descriptors over a restart. It is notify.Notifier.
 type Keeper interface {
 	Store(name string, fds ...int) error
@@ -73,6 +79,8 @@ type Pool struct {
 	named uint64          // last name given
 	used  int
 	open  int
+
+	closing func(fd int) // is told before a socket is closed
 }
 
 // host is one local address.
@@ -89,8 +97,15 @@ func New(cfg Config, keeper Keeper) (*Pool, error) {
 			Rule: "from 1024 on, with room for an even port and the one above it", Cure: "use 20000-29999",
 		}})
 	}
-	return &Pool{cfg: cfg, keeper: keeper, hosts: map[netip.Addr]*host{}, names: map[string]bool{}}, nil
+	return &Pool{
+		cfg: cfg, keeper: keeper, hosts: map[netip.Addr]*host{}, names: map[string]bool{},
+		closing: func(int) {},
+	}, nil
 }
+
+// OnClose makes the pool tell of each socket before it closes it. It is called before the pool is used;
+// closing must not use the pool.
+func (p *Pool) OnClose(closing func(fd int)) { p.closing = closing }
 
 // first returns the first even port of the range.
 func first(cfg Config) uint16 { return cfg.First + cfg.First&1 }
@@ -245,11 +260,7 @@ func (p *Pool) Release(pair *Pair, now time.Time) error {
 }
 
 func (p *Pool) restLocked(pair *Pair, now time.Time) error {
-	var errs []error
-	for _, fd := range pair.fds() {
-		errs = append(errs, udpio.Disconnect(fd), udpio.Mute(fd))
-	}
-	if err := errors.Join(errs...); err != nil { // a socket in doubt is not used again
+	if err := pair.sockets(udpio.Mute); err != nil { // a socket in doubt is not used again
 		return errors.Join(fmt.Errorf("release ports of %s: %w", pair.Local, err), p.closeLocked(pair))
 	}
 	pair.released = now
@@ -263,6 +274,9 @@ func (p *Pool) closeLocked(pair *Pair) error {
 	delete(p.hosts[pair.Local.Addr()].pairs, pair.Local.Port())
 	delete(p.names, pair.name)
 	p.open--
+	for _, fd := range pair.fds() {
+		p.closing(fd)
+	}
 	return errors.Join(p.keeper.Forget(pair.name), pair.close())
 }
 

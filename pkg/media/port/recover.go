@@ -114,8 +114,10 @@ func (p *Pool) reopenLocked(at netip.AddrPort) (*Pair, error) {
 // claim makes sure of a pair's mark, and that it hears: it may have been handed to its call just when
 // the last process died.
 func (p *Pair) claim(dscp uint8) error {
-	for _, fd := range p.fds() {
-		_ = udpio.Unmute(fd) // fails when it was not mute
-	}
-	return p.ready(dscp)
+	return errors.Join(p.sockets(func(fd int, local *udpio.Sockaddr) error {
+		if udpio.Muted(fd, local) {
+			return udpio.Unmute(fd)
+		}
+		return nil // connected to its party, perhaps
+	}), p.ready(dscp))
 }

@@ -20,7 +20,7 @@ type traffic struct {
 
 func newTraffic(t testing.TB, n int, ring bool) *traffic {
 	t.Helper()
-	tr := &traffic{loop: startLoop(t, ring), in: udpio.NewBatch(4, 256, false)}
+	tr := &traffic{loop: stillLoop(t, ring), in: udpio.NewBatch(4, 256, false)}
 	for range n {
 		a, b := newPhone(t, tr.loop, "127.0.12.1", "127.0.12.3"), newPhone(t, tr.loop, "127.0.12.2", "127.0.12.3")
 		join(t, tr.loop, a, b, a.terms(), b.terms())
@@ -37,7 +37,7 @@ func newTraffic(t testing.TB, n int, ring bool) *traffic {
 	return tr
 }
 
-// send lets every party send once. It is called inside Do, so the packets wait.
+// send lets every party send once.
 func (tr *traffic) send() {
 	for i, fd := range tr.fds {
 		_ = udpio.Send(fd, tr.packets[i], &tr.to[i], netip.Addr{}) // what is lost is seen by turn's caller
@@ -74,15 +74,14 @@ func TestRelayAllocatesNothing(t *testing.T) {
 }
 
 func TestWaitAllocatesNothing(t *testing.T) {
-	l := startLoop(t, true)
+	l := stillLoop(t, true)
 	var allocs float64
 	do(t, l, func(int64) {
 		allocs = testing.AllocsPerRun(20, func() {
 			l.pace.tick = shortTick
 			l.pace.since = l.clock.now()
-			_, _ = l.wait() // fails when the loop is closed, which it is not
+			_, _ = l.waitLocked(true) // fails when the loop is closed, which it is not
 		})
-		l.pace.tick = 0
 	})
 	if allocs != 0 {
 		t.Errorf("%v allocations", allocs)

@@ -5,9 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"runtime/debug"
 	"sync"
-	"sync/atomic"
+	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -33,109 +34,132 @@ type Totals struct {
 	Faults                     int // streams that were ended because of a fault of ours
 }
 
-// Loop serves its streams' sockets. It is run by one goroutine, which alone touches them.
+// Loop serves its streams' sockets. It is run by one goroutine, which lends itself to others while it
+// waits for packets: between two of them nobody else touches a stream, and a verb wakes no thread.
 type Loop struct {
 	log   *slog.Logger
 	epoll int
-	bell  int // eventfd that wakes the loop
+	file  *os.File        // of epoll
+	idle  syscall.RawConn // of file: Go's poller waits by it
+	bell  int             // eventfd that wakes the loop
 	clock clock
 
-	mu     sync.Mutex // guards what follows
-	posts  []post
-	closed bool
+	mu      sync.Mutex // guards what follows; the loop's goroutine gives it away only while it waits
+	closed  bool
+	waiting []chan struct{} // who waits for a turn
 
-	posted atomic.Bool // there are posts
-
-	// What follows is the loop's own.
 	burst  *udpio.Burst
-	events [burstSize]unix.EpollEvent
-	ends   []*end // by slot; nil if free
-	free   []int
+	ears   []ear              // by descriptor
+	heard  int                // ears that have an end
 	ready  [burstSize]*end    // who the burst's datagrams are from
 	outs   [burstSize]*Stream // who they are for
 	at     int                // the datagram that is handled next
 	totals Totals
 	pace   pace
+
+	// What a wait finds is of the goroutine that runs the loop, also while it is lent.
+	events [burstSize]unix.EpollEvent
+	look   func(uintptr) bool // lookOnce
+	seen   int                // how many events it saw
+	fault  error
 }
 
-// post is something to be done in the loop.
-type post struct {
-	do   func(now int64)
-	done chan struct{}
-}
-
-// New returns a loop that has no streams yet. Unless ring is false it uses io_uring where it can.
+// New returns a loop that has no streams yet. Unless ring is false it uses io_uring where it can. Its
+// streams may be used before it runs; packets wait until then.
 func New(ring bool, log *slog.Logger) (*Loop, error) {
 	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
 		return nil, fmt.Errorf("media loop: %w", err)
 	}
-	bell, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("media loop: %w", err), unix.Close(epoll))
+	l := &Loop{log: log, epoll: epoll, clock: newClock()}
+	l.look = l.lookOnce
+	_ = unix.SetNonblock(epoll, true) // so that Go takes it into its poller
+	l.file = os.NewFile(uintptr(epoll), "epoll")
+	if l.idle, err = l.file.SyscallConn(); err != nil {
+		return nil, errors.Join(fmt.Errorf("media loop: %w", err), l.file.Close())
 	}
-	event := unix.EpollEvent{Events: unix.EPOLLIN, Fd: bellSlot}
-	if err := unix.EpollCtl(epoll, unix.EPOLL_CTL_ADD, bell, &event); err != nil {
-		return nil, errors.Join(fmt.Errorf("media loop: %w", err), unix.Close(bell), unix.Close(epoll))
+	if l.bell, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
+		return nil, errors.Join(fmt.Errorf("media loop: %w", err), l.file.Close())
 	}
-	l := &Loop{log: log, epoll: epoll, bell: bell, burst: udpio.NewBurst(burstSize, packetSize, ring), clock: newClock()}
+	event := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(l.bell)}
+	if err := unix.EpollCtl(epoll, unix.EPOLL_CTL_ADD, l.bell, &event); err != nil {
+		return nil, errors.Join(fmt.Errorf("media loop: %w", err), unix.Close(l.bell), l.file.Close())
+	}
+	l.burst = udpio.NewBurst(burstSize, packetSize, ring)
 	if used, err := l.burst.Ring(); !used && ring {
 		log.Info("media loop runs without io_uring", "err", err)
 	}
 	return l, nil
 }
 
-// bellSlot stands for the bell in epoll's events.
-const bellSlot = -1
-
 // Run serves until ctx ends. The loop cannot be used after.
 func (l *Loop) Run(ctx context.Context) error {
-	stop := context.AfterFunc(ctx, l.ring)
+	stop := context.AfterFunc(ctx, l.wake)
 	defer stop()
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	for ctx.Err() == nil {
-		l.runPosts(false)
-		n, err := l.wait()
-		if err != nil {
-			l.runPosts(true)
-			return errors.Join(fmt.Errorf("media loop: %w", err), l.close())
-		}
-		for pass := 0; n > 0 && pass < maxPasses; pass++ {
+		served := l.waiting
+		l.waiting = nil
+		n, err := l.waitLocked(len(served) == 0)
+		for pass := 0; err == nil && n > 0 && pass < maxPasses; pass++ {
 			l.turn(l.events[:n])
-			if n, err = l.poll(0); err != nil {
-				break // and told by wait
-			}
+			n, err = l.poll(0)
+		}
+		serve(served)
+		if err != nil {
+			return errors.Join(fmt.Errorf("media loop: %w", err), l.closeLocked())
 		}
 	}
-	l.runPosts(true)
-	return l.close()
+	return l.closeLocked()
 }
 
-func (l *Loop) close() error {
-	return errors.Join(l.burst.Close(), unix.Close(l.bell), unix.Close(l.epoll))
+func serve(waiting []chan struct{}) {
+	for _, ch := range waiting {
+		close(ch)
+	}
+}
+
+func (l *Loop) closeLocked() error {
+	l.closed = true
+	serve(l.waiting)
+	l.waiting = nil
+	return errors.Join(l.burst.Close(), unix.Close(l.bell), l.file.Close())
 }
 
 // ErrClosed says that the loop does not run any more.
 var ErrClosed = errors.New("the media loop has ended")
 
-// Do runs f inside the loop, between packets, and waits for it. now is the loop's time. f must be
+// Do borrows the loop between packets: f may use it and its streams. now is the loop's time. f must be
 // short: no packet moves meanwhile.
 func (l *Loop) Do(f func(now int64)) error {
-	p := post{do: f, done: make(chan struct{})}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return ErrClosed
+	}
+	f(l.clock.now())
+	return nil
+}
+
+// Turn wakes the loop and waits until it has relayed what had come. It tells whether the loop lives:
+// one that hangs takes no turn.
+func (l *Loop) Turn() error {
+	turn := make(chan struct{})
 	l.mu.Lock()
 	if l.closed {
 		l.mu.Unlock()
 		return ErrClosed
 	}
-	l.posts = append(l.posts, p)
-	l.posted.Store(true)
+	l.waiting = append(l.waiting, turn)
 	l.ringLocked()
 	l.mu.Unlock()
-	<-p.done
+	<-turn
 	return nil
 }
 
-// ring wakes the loop.
-func (l *Loop) ring() {
+// wake ends the loop's wait.
+func (l *Loop) wake() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.ringLocked()
@@ -150,26 +174,10 @@ func (l *Loop) ringLocked() {
 	_, _ = unix.Write(l.bell, unsafe.Slice((*byte)(unsafe.Pointer(&one)), 8)) // full: it rings already
 }
 
-// runPosts does what was posted. With last, it refuses all that comes later.
-func (l *Loop) runPosts(last bool) {
-	if !l.posted.Load() && !last {
-		return
-	}
-	l.mu.Lock()
-	posts := l.posts
-	l.posts, l.closed = nil, l.closed || last
-	l.posted.Store(false)
-	l.mu.Unlock()
-	for _, p := range posts {
-		p.do(l.clock.now())
-		close(p.done)
-	}
-}
-
 // Totals returns the counts. It is called inside Do.
 func (l *Loop) Totals() Totals {
 	t := l.totals
-	t.Streams = (len(l.ends) - len(l.free)) / 2
+	t.Streams = l.heard / 2
 	return t
 }
 
@@ -177,16 +185,19 @@ func (l *Loop) Totals() Totals {
 func (l *Loop) turn(events []unix.EpollEvent) {
 	n := 0
 	for i := range events {
-		slot := events[i].Fd
-		if slot == bellSlot {
+		fd := int(events[i].Fd)
+		if fd == l.bell {
 			l.silence()
 			continue
 		}
-		if e := l.ends[slot]; e != nil {
-			l.ready[n] = e
-			l.burst.AddReceive(e.fd)
-			n++
+		e := l.ears[fd].end
+		if e == nil {
+			l.deafen(fd) // or it would come up for ever
+			continue
 		}
+		l.ready[n] = e
+		l.burst.AddReceive(fd)
+		n++
 	}
 	l.burst.Receive()
 	now := l.clock.now()

@@ -16,8 +16,8 @@ import (
 	"github.com/coraltele/sanchar/pkg/platform/udpio"
 )
 
-// startLoop runs a loop until the test ends.
-func startLoop(t testing.TB, ring bool) *Loop {
+// newLoop makes a loop that does not run.
+func newLoop(t testing.TB, ring bool) *Loop {
 	t.Helper()
 	l, err := New(ring, slog.New(slog.DiscardHandler))
 	if err != nil {
@@ -26,6 +26,27 @@ func startLoop(t testing.TB, ring bool) *Loop {
 	if used, _ := l.burst.Ring(); ring && !used {
 		t.Skip("no io_uring here")
 	}
+	return l
+}
+
+// stillLoop is a loop that never runs by itself, for a test that takes its turns.
+func stillLoop(t testing.TB, ring bool) *Loop {
+	t.Helper()
+	l := newLoop(t, ring)
+	t.Cleanup(func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if err := l.closeLocked(); err != nil {
+			t.Error(err)
+		}
+	})
+	return l
+}
+
+// startLoop runs a loop until the test ends.
+func startLoop(t testing.TB, ring bool) *Loop {
+	t.Helper()
+	l := newLoop(t, ring)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- l.Run(ctx) }()
@@ -138,8 +159,8 @@ func hear(t testing.TB, conn *net.UDPConn) (b []byte, from netip.AddrPort) {
 // loopback, delivery is part of the sending.
 func deaf(t testing.TB, l *Loop, conn *net.UDPConn) {
 	t.Helper()
-	for range 2 { // a turn that is under way, and one after it
-		do(t, l, func(int64) {})
+	if err := l.Turn(); err != nil {
+		t.Fatal(err)
 	}
 	if err := conn.SetReadDeadline(time.Now().Add(20 * time.Millisecond)); err != nil {
 		t.Fatal(err)

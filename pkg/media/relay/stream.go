@@ -5,8 +5,6 @@ import (
 	"slices"
 	"strings"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/coraltele/sanchar/pkg/platform/udpio"
 )
 
@@ -54,7 +52,6 @@ type end struct {
 	stream *Stream
 	peer   peer
 	fd     int
-	slot   int  // in the loop's table
 	rtcp   bool // the socket for RTCP
 }
 
@@ -78,7 +75,7 @@ func (l *Loop) Attach(rtp, rtcp int, state *State) (*Stream, error) {
 	return s, nil
 }
 
-// Detach ends the stream. Its sockets stay open.
+// Detach ends the stream. Its sockets stay open; who closes them says so by Forget.
 func (s *Stream) Detach() {
 	s.loop.remove(&s.rtp)
 	s.loop.remove(&s.rtcp)
@@ -135,38 +132,6 @@ func (e *end) restore(p *Peer) {
 	if addr, ok := udpio.Peer(e.fd); ok {
 		e.peer.addr, e.peer.proven, e.peer.connected = addr, true, true
 	}
-}
-
-// add puts a socket into the loop's table and its epoll set.
-func (l *Loop) add(e *end) error {
-	e.slot = len(l.ends)
-	if n := len(l.free); n > 0 {
-		e.slot, l.free = l.free[n-1], l.free[:n-1]
-		l.ends[e.slot] = e
-	} else {
-		l.ends = append(l.ends, e)
-	}
-	// Level-triggered: a socket that holds more than one packet comes up again.
-	event := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(e.slot)}
-	if err := unix.EpollCtl(l.epoll, unix.EPOLL_CTL_ADD, e.fd, &event); err != nil {
-		l.clear(e)
-		return err
-	}
-	return nil
-}
-
-func (l *Loop) remove(e *end) {
-	if e.slot < 0 {
-		return
-	}
-	_ = unix.EpollCtl(l.epoll, unix.EPOLL_CTL_DEL, e.fd, nil) // fails only if it is not in the set
-	l.clear(e)
-}
-
-func (l *Loop) clear(e *end) {
-	l.ends[e.slot] = nil
-	l.free = append(l.free, e.slot)
-	e.slot = -1
 }
 
 // IsRTP reports whether media of this kind is RTP (RFC 8866 §5.14, RFC 4103): of another kind, what

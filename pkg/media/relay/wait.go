@@ -71,35 +71,58 @@ func (p *pace) rest(now int64) time.Duration {
 	return time.Duration(p.next - now)
 }
 
-// wait returns how many of the loop's events are ready, after waiting as the pace says.
+// waitLocked returns how many of the loop's events are ready, after waiting as the pace says, if it may
+// wait. Whoever wants the loop has it meanwhile.
 //
 // Go's scheduler hears only of a sleep without traffic. Its monitor takes the processor from a goroutine
 // that makes nothing but short blocking calls every 10 ms and watches closely from then on, which cost
 // as much as relaying 100 calls. So a loop with traffic keeps its processor while it waits, and a
 // program has one more than it has loops. The signal by which a collection stops the world ends the
 // wait.
-func (l *Loop) wait() (int, error) {
+func (l *Loop) waitLocked(may bool) (n int, err error) {
 	now := l.clock.now()
 	l.pace.count(0, now) // also when nothing comes
 	switch {
+	case !may:
 	case l.pace.tick != 0:
-		if err := l.doze(l.pace.rest(now)); err != nil {
-			return 0, err
-		}
-		return l.poll(0)
+		rest := l.pace.rest(now)
+		l.mu.Unlock()
+		err = l.doze(rest)
+		l.mu.Lock()
 	case l.pace.rate != 0:
-		return l.poll(rateWindow)
+		l.mu.Unlock()
+		n, err = l.poll(rateWindow)
+		l.mu.Lock()
+		return n, err
+	default:
+		l.mu.Unlock()
+		n, err = l.sleep()
+		l.mu.Lock()
+		return n, err
 	}
-	n, err := unix.EpollWait(l.epoll, l.events[:], -1)
-	if err == unix.EINTR {
-		return 0, nil
+	if err != nil {
+		return 0, err
 	}
-	return n, err
+	return l.poll(0)
+}
+
+// sleep waits by Go's poller, which needs no thread for it.
+func (l *Loop) sleep() (int, error) {
+	if err := l.idle.Read(l.look); err != nil {
+		return 0, err
+	}
+	return l.seen, l.fault
+}
+
+// lookOnce is what sleep asks each time that it is woken.
+func (l *Loop) lookOnce(uintptr) (done bool) {
+	l.seen, l.fault = l.poll(0)
+	return l.seen > 0 || l.fault != nil
 }
 
 // doze sleeps for the rest of a tick, unless the bell rings.
 func (l *Loop) doze(rest time.Duration) error {
-	if rest <= 0 || l.posted.Load() {
+	if rest <= 0 {
 		return nil
 	}
 	ts := unix.NsecToTimespec(int64(rest))

@@ -172,18 +172,17 @@ func (t *Table) releaseLocked(pairs []*port.Pair) error {
 
 // left returns the ports that the session has and the draft has not.
 func (d *draft) left() (pairs []*port.Pair) {
-	kept := map[*port.Pair]bool{}
-	for _, l := range d.legs {
-		for _, st := range l.streams {
-			kept[st.pair] = true
-		}
-	}
 	d.session.streams(func(_ *leg, _ int, st *stream) {
-		if !kept[st.pair] {
+		if !d.has(func(kept *stream) bool { return kept.pair == st.pair }) {
 			pairs = append(pairs, st.pair)
 		}
 	})
 	return pairs
+}
+
+// has reports whether a stream of the draft is as is says.
+func (d *draft) has(is func(*stream) bool) bool {
+	return slices.ContainsFunc(d.legs, func(l *leg) bool { return slices.ContainsFunc(l.streams, is) })
 }
 
 // applyLocked tells the relay, in one go between two packets.
@@ -227,15 +226,9 @@ const maxGone = 64
 
 // leave takes the streams that the draft has not out of the relay, and keeps their account.
 func (d *draft) leave(now int64) {
-	kept := map[*relay.Stream]bool{}
-	for _, l := range d.legs {
-		for _, st := range l.streams {
-			kept[st.relay] = true
-		}
-	}
 	s := d.session
 	s.streams(func(l *leg, i int, st *stream) {
-		if kept[st.relay] {
+		if d.has(func(kept *stream) bool { return kept.relay == st.relay }) {
 			return
 		}
 		st.state = st.relay.State()
@@ -275,6 +268,7 @@ func (st *stream) terms(l *leg) relay.Terms {
 		RTP: st.said.RTP, RTCP: rtcpOf(st.said), Source: l.where.source,
 		Mux: st.said.Mux, Secure: st.said.Secure, Opaque: !relay.IsRTP(st.said.Kind),
 	}
+	t.Formats = make([]relay.Format, 0, len(st.said.Formats))
 	for _, f := range st.said.Formats {
 		t.Formats = append(t.Formats, relay.Format{
 			PayloadType: f.PayloadType, ClockRate: f.ClockRate, Untimed: strings.EqualFold(f.Encoding, "telephone-event"),

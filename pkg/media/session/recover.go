@@ -1,13 +1,13 @@
 package session
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/netip"
 	"time"
 	"unsafe"
 
+	"github.com/coraltele/sanchar/pkg/base/pack"
 	"github.com/coraltele/sanchar/pkg/media/port"
 	"github.com/coraltele/sanchar/pkg/media/quality"
 	"github.com/coraltele/sanchar/pkg/media/relay"
@@ -21,33 +21,11 @@ const Layout = uint32(1)<<16 | uint32(stateSize)
 
 const stateSize = unsafe.Sizeof(relay.State{})
 
-// saved is the fixed part of a session's record.
-type saved struct {
-	ID      string            `json:"id"`
-	Started time.Time         `json:"started"`
-	Legs    []savedLeg        `json:"legs"`
-	Gone    []ctl.StreamStats `json:"gone,omitempty"`
-}
-
-type savedLeg struct {
-	ID      string        `json:"id"`
-	Local   netip.Addr    `json:"local"`
-	Source  netip.Addr    `json:"source,omitzero"`
-	With    string        `json:"with,omitempty"`
-	Streams []savedStream `json:"streams"`
-}
-
-type savedStream struct {
-	Kind string           `json:"kind"`
-	Said *ctl.MediaStream `json:"said,omitempty"`
-	Port uint16           `json:"port"` // of RTP
-}
-
 // saveLocked writes the session's record anew.
 func (t *Table) saveLocked(s *session) error {
-	rec := saved{ID: s.id, Started: s.started, Gone: s.gone}
+	rec := saved{ID: s.id, Started: s.started, Gone: s.gone, Legs: make([]savedLeg, 0, len(s.legs))}
 	for _, l := range s.legs {
-		sl := savedLeg{ID: l.id, Local: l.where.local, Source: l.where.source}
+		sl := savedLeg{ID: l.id, Local: l.where.local, Source: l.where.source, Streams: make([]savedStream, 0, len(l.streams))}
 		if l.with != nil {
 			sl.With = l.with.id
 		}
@@ -56,11 +34,11 @@ func (t *Table) saveLocked(s *session) error {
 		}
 		rec.Legs = append(rec.Legs, sl)
 	}
-	fixed, err := json.Marshal(rec)
-	if err != nil {
-		return fmt.Errorf("keep session %s: %w", s.id, err)
-	}
-	s.record, err = t.area.Write(s.record, fixed, t.statesLocked(s), Layout)
+	w := pack.Writer{B: t.fixed[:0]}
+	rec.pack(&w)
+	t.fixed = w.B
+	var err error
+	s.record, err = t.area.Write(s.record, w.B, t.statesLocked(s), Layout)
 	return err
 }
 
@@ -125,8 +103,8 @@ func (t *Table) readLocked(records []snapshot.Saved) (sessions map[string]*found
 	sessions = map[string]*found{}
 	for _, r := range records {
 		f := &found{record: r.Record, generation: r.Generation, states: r.State}
-		if err := json.Unmarshal(r.Fixed, &f.saved); err != nil || f.ID == "" {
-			errs = append(errs, fmt.Errorf("read record of a media session: %w", errors.Join(err, errNoSession)))
+		if err := f.unpack(r.Fixed); err != nil {
+			errs = append(errs, fmt.Errorf("read record of a media session: %w", err))
 			t.area.Free(r.Record)
 			continue
 		}
@@ -141,8 +119,6 @@ func (t *Table) readLocked(records []snapshot.Saved) (sessions map[string]*found
 	}
 	return sessions, errs
 }
-
-var errNoSession = errors.New("not whole")
 
 // reviveLocked makes a session of a record.
 func (t *Table) reviveLocked(f *found, pairs map[netip.AddrPort]*port.Pair) error {

@@ -3,10 +3,13 @@ package session
 import (
 	"net"
 	"net/netip"
+	"reflect"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/coraltele/sanchar/pkg/base/pack"
 	"github.com/coraltele/sanchar/pkg/media/session/snapshot"
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
 	"github.com/coraltele/sanchar/pkg/platform/udpio"
@@ -101,7 +104,10 @@ func nameOf(t *testing.T, handed map[string][]int, rtp netip.AddrPort) string {
 func TestRecordsThatCannotBeRead(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, newKeeper(t), nil)
-	for _, text := range []string{"", "{", "{}", `{"id":"x","legs":[{"id":"a","local":"127.0.0.1","streams":[{"kind":"audio","port":0}]}]}`} {
+	good := saved{ID: "x", Legs: []savedLeg{{ID: "a", Local: netip.MustParseAddr("127.0.0.1"), Streams: []savedStream{{Kind: "audio"}}}}} // on port 0
+	var w pack.Writer
+	good.pack(&w)
+	for _, text := range []string{"", "{}", string(w.B[:len(w.B)-1]), string(w.B) + "x", string(w.B)} {
 		rec, err := r.area.Write(snapshot.Record{}, []byte(text), nil, Layout)
 		if err != nil {
 			t.Fatal(err)
@@ -121,4 +127,38 @@ func TestStateOfAnotherLayoutIsLeftOut(t *testing.T) {
 	if f.statesOf() != nil {
 		t.Error("one state was given to two streams")
 	}
+}
+
+func TestRecordsComeBackAsTheyWere(t *testing.T) {
+	t.Parallel()
+	want := saved{
+		ID: "s", Started: time.UnixMicro(1).UTC(), Gone: []ctl.StreamStats{{Leg: "c", PacketsIn: 5}},
+		Legs: []savedLeg{{
+			ID: "a", Local: netip.MustParseAddr("192.0.2.1"), Source: netip.MustParseAddr("2001:db8::1"), With: "b",
+			Streams: []savedStream{{Kind: "audio", Port: 20000, Said: &ctl.MediaStream{Kind: "audio", Mux: true}}, {Kind: "video", Port: 20002}},
+		}},
+	}
+	var w pack.Writer
+	want.pack(&w)
+	var got saved
+	if err := got.unpack(w.B); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, %v, want %+v", got, err, want)
+	}
+}
+
+func FuzzRecord(f *testing.F) {
+	var w pack.Writer
+	(&saved{ID: "s", Legs: []savedLeg{{ID: "a", Streams: []savedStream{{Said: &ctl.MediaStream{}}}}}}).pack(&w)
+	f.Add(w.B)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var once, again saved
+		if once.unpack(b) != nil {
+			return
+		}
+		var w pack.Writer
+		once.pack(&w)
+		if err := again.unpack(w.B); err != nil || again.ID != once.ID || len(again.Legs) != len(once.Legs) {
+			t.Fatalf("%+v, %v, want %+v", again, err, once)
+		}
+	})
 }

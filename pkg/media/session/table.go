@@ -53,7 +53,8 @@ type Table struct {
 	load     map[*relay.Loop]int // streams
 	parts    [beats]map[*session]struct{}
 	nextPart int
-	buffer   []byte // for snapshots
+	fixed    []byte // for records
+	buffer   []byte // for their states
 }
 
 // Deps are what a table works with.
@@ -74,6 +75,11 @@ func New(cfg Config, d Deps) (*Table, error) {
 		cfg: cfg, ports: d.Ports, loops: d.Loops, area: d.Area, tell: d.Tell, log: d.Log,
 		busy: make(chan struct{}, 1), sessions: map[string]*session{}, load: map[*relay.Loop]int{},
 	}
+	d.Ports.OnClose(func(fd int) {
+		for _, l := range t.loops {
+			l.Forget(fd)
+		}
+	})
 	for i := range t.parts {
 		t.parts[i] = map[*session]struct{}{}
 	}

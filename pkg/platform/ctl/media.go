@@ -193,22 +193,22 @@ func (m Media) Close() error { return errors.Join(m.pipe.Close(), m.Client.Close
 
 // Offer opens or widens a session.
 func (m Media) Offer(ctx context.Context, in MediaOffer) (out MediaOffered, err error) {
-	return out, m.pipe.Call(ctx, VerbOffer, in, &out)
+	return out, m.pipe.Call(ctx, VerbOffer, &in, &out)
 }
 
 // Answer connects two legs.
 func (m Media) Answer(ctx context.Context, in MediaAnswer) error {
-	return m.pipe.Call(ctx, VerbAnswer, in, nil)
+	return m.pipe.Call(ctx, VerbAnswer, &in, nil)
 }
 
 // Update changes a session.
 func (m Media) Update(ctx context.Context, in MediaUpdate) (out MediaUpdated, err error) {
-	return out, m.pipe.Call(ctx, VerbUpdate, in, &out)
+	return out, m.pipe.Call(ctx, VerbUpdate, &in, &out)
 }
 
 // CloseSession ends a session and returns its account.
 func (m Media) CloseSession(ctx context.Context, in MediaClose) (out MediaClosed, err error) {
-	return out, m.pipe.Call(ctx, VerbClose, in, &out)
+	return out, m.pipe.Call(ctx, VerbClose, &in, &out)
 }
 
 // Sessions returns all sessions that mediad holds.

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -18,17 +19,29 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coraltele/sanchar/pkg/base/pack"
 	"github.com/coraltele/sanchar/pkg/base/problem"
 )
 
-func echo(verb uint8, body []byte) (any, error) {
+// word is a body of one text.
+type word string
+
+func (t word) Pack(w *pack.Writer)    { w.String(string(t)) }
+func (t *word) Unpack(r *pack.Reader) { *t = word(r.String()) }
+
+// raw is a body as it is.
+type raw []byte
+
+func (b raw) Pack(w *pack.Writer) { w.B = append(w.B, b...) }
+
+func echo(verb uint8, body []byte) (Packer, error) {
 	switch verb {
 	case 1:
-		return json.RawMessage(body), nil
+		return raw(body), nil
 	case 2:
 		return nil, problem.New(problem.Missing, "session.unknown", "no such session", "open it first")
 	case 3:
-		return strings.Repeat("x", maxPipeBody), nil
+		return word(strings.Repeat("x", maxPipeBody)), nil
 	}
 	return nil, errors.New("secret detail")
 }
@@ -53,7 +66,7 @@ func TestAPipeAnswersEachItsOwn(t *testing.T) {
 	for g := range 8 {
 		wg.Go(func() {
 			for i := range 500 {
-				want, got := fmt.Sprintf("%d/%d", g, i), ""
+				want, got := word(fmt.Sprintf("%d/%d", g, i)), word("")
 				if err := p.Call(t.Context(), 1, want, &got); err != nil || got != want {
 					t.Errorf("got %q, %v; want %q", got, err, want)
 					return
@@ -70,18 +83,21 @@ func TestAPipeAnswersEachItsOwn(t *testing.T) {
 func TestProblemsOfAPipe(t *testing.T) {
 	t.Parallel()
 	p := pipe(t, servePipes(t, socket(t)).path)
-	if err := p.Call(t.Context(), 2, "x", nil); problem.Of(err).Code != "session.unknown" || problem.Of(err).Cure == "" {
+	if err := p.Call(t.Context(), 2, word("x"), nil); problem.Of(err).Code != "session.unknown" || problem.Of(err).Cure == "" {
 		t.Errorf("got %v", err)
 	}
-	if err := p.Call(t.Context(), 9, "x", nil); !problem.Is(err, problem.Internal) || strings.Contains(err.Error(), "secret") {
+	if err := p.Call(t.Context(), 9, word("x"), nil); !problem.Is(err, problem.Internal) || strings.Contains(err.Error(), "secret") {
 		t.Errorf("got %v", err)
 	}
-	var out string
-	if err := p.Call(t.Context(), 1, "right", nil); err != nil {
+	var out word
+	if err := p.Call(t.Context(), 1, word("right"), nil); err != nil {
 		t.Errorf("an answer that is not wanted: %v", err)
 	}
-	if err := p.Call(t.Context(), 1, 5, &out); err == nil {
-		t.Error("a number was read into a string")
+	if err := p.Call(t.Context(), 1, nil, &out); err == nil {
+		t.Error("a text was read where there is none")
+	}
+	if err := p.Call(t.Context(), 1, raw("\x01xy"), &out); err == nil {
+		t.Error("more was sent than a text")
 	}
 }
 
@@ -90,14 +106,14 @@ func TestAFrameThatIsTooLargeHurtsNobodyElse(t *testing.T) {
 	t.Parallel()
 	d := servePipes(t, socket(t))
 	p := pipe(t, d.path)
-	if err := p.Call(t.Context(), 1, strings.Repeat("x", maxPipeBody), nil); err == nil {
+	if err := p.Call(t.Context(), 1, word(strings.Repeat("x", maxPipeBody)), nil); err == nil {
 		t.Error("a request that is too large was sent")
 	}
-	if err := p.Call(t.Context(), 3, "x", nil); !problem.Is(err, problem.Internal) {
+	if err := p.Call(t.Context(), 3, word("x"), nil); !problem.Is(err, problem.Internal) {
 		t.Errorf("an answer that is too large: %v", err)
 	}
-	var out string
-	if err := p.Call(t.Context(), 1, "right", &out); err != nil || out != "right" || d.conns.Load() != 1 {
+	var out word
+	if err := p.Call(t.Context(), 1, word("right"), &out); err != nil || out != "right" || d.conns.Load() != 1 {
 		t.Errorf("got %q, %v on connection %d", out, err, d.conns.Load())
 	}
 }
@@ -107,11 +123,11 @@ func TestAPipeComesBackWithItsDaemon(t *testing.T) {
 	path := socket(t)
 	p := pipe(t, path)
 	for range 3 {
-		if err := p.Call(t.Context(), 1, "x", nil); !problem.Is(err, problem.Unavailable) {
+		if err := p.Call(t.Context(), 1, word("x"), nil); !problem.Is(err, problem.Unavailable) {
 			t.Errorf("got %v", err)
 		}
 		d := servePipes(t, path)
-		if err := p.Call(t.Context(), 1, "x", nil); err != nil {
+		if err := p.Call(t.Context(), 1, word("x"), nil); err != nil {
 			t.Error(err)
 		}
 		if err := d.stop(); err != nil {
@@ -127,7 +143,7 @@ func TestARequestWaitsForADaemonThatIsStartedAgain(t *testing.T) {
 	path := socket(t)
 	p := pipe(t, path)
 	d := servePipes(t, path)
-	if err := p.Call(t.Context(), 1, "x", nil); err != nil {
+	if err := p.Call(t.Context(), 1, word("x"), nil); err != nil {
 		t.Fatal(err)
 	}
 	if err := d.stop(); err != nil {
@@ -135,7 +151,7 @@ func TestARequestWaitsForADaemonThatIsStartedAgain(t *testing.T) {
 	}
 	p.awaitLoss()
 	answered := make(chan error, 1)
-	go func() { answered <- p.Call(t.Context(), 1, "x", nil) }()
+	go func() { answered <- p.Call(t.Context(), 1, word("x"), nil) }()
 	time.Sleep(restartTime / 5) // of a restart
 	d = servePipes(t, path)
 	if err := <-answered; err != nil {
@@ -148,7 +164,7 @@ func TestARequestWaitsForADaemonThatIsStartedAgain(t *testing.T) {
 	time.Sleep(restartTime)
 	began := time.Now()
 	for range 100 {
-		if err := p.Call(t.Context(), 1, "x", nil); !problem.Is(err, problem.Unavailable) {
+		if err := p.Call(t.Context(), 1, word("x"), nil); !problem.Is(err, problem.Unavailable) {
 			t.Errorf("got %v", err)
 		}
 	}
@@ -200,7 +216,7 @@ func TestADaemonThatHangsHoldsNobodyLongerThanAsked(t *testing.T) {
 			wg.Go(func() {
 				ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 				defer cancel()
-				if err := p.Call(ctx, 1, "x", nil); !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, os.ErrDeadlineExceeded) {
+				if err := p.Call(ctx, 1, word("x"), nil); !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, os.ErrDeadlineExceeded) {
 					t.Errorf("%s: %v", name, err)
 				}
 			})
@@ -217,7 +233,7 @@ func TestADaemonThatHangsHoldsNobodyLongerThanAsked(t *testing.T) {
 // waiting makes one call that is not answered, and returns when it is on its way.
 func waiting(ctx context.Context, p *Pipe) (ended chan error) {
 	ended = make(chan error, 1)
-	go func() { ended <- p.Call(ctx, 1, "x", nil) }()
+	go func() { ended <- p.Call(ctx, 1, word("x"), nil) }()
 	for calls := 0; calls == 0; runtime.Gosched() {
 		p.mu.Lock()
 		calls = len(p.calls)
@@ -233,7 +249,7 @@ func TestWhatWaitsForADaemonThatHangsIsBounded(t *testing.T) {
 	ended := waiting(ctx, p)
 	cancel() // from here on each call is queued and given up
 	<-ended
-	big := strings.Repeat("x", maxPipeBody/2)
+	big := word(strings.Repeat("x", maxPipeBody/2))
 	refused := 0
 	for range 200 {
 		err := p.Call(ctx, 1, big, nil)
@@ -266,19 +282,29 @@ func TestCloseEndsWaitingCalls(t *testing.T) {
 func TestAServerThatIsNoPipe(t *testing.T) {
 	t.Parallel()
 	p := pipe(t, serve(t, socket(t), http.NewServeMux()).path)
-	if err := p.Call(t.Context(), 1, "x", nil); err == nil || !strings.Contains(err.Error(), "testd answered 404") {
+	if err := p.Call(t.Context(), 1, word("x"), nil); err == nil || !strings.Contains(err.Error(), "testd answered 404") {
 		t.Errorf("got %v", err)
 	}
 }
 
-// bytesConn is a connection whose peer has sent some bytes and reads all answers.
-type bytesConn struct {
-	net.Conn
-	bytes.Buffer
+// Both ends are of one release, or one says that they are not.
+func TestAPipeOfAnotherReleaseIsRefused(t *testing.T) {
+	t.Parallel()
+	const other = "sanchar-pipe/1"
+	p := pipe(t, hang(t, strings.Replace(upgraded, pipeProtocol, other, 1)))
+	if err := p.Call(t.Context(), 1, word("x"), nil); err == nil || !strings.Contains(err.Error(), "speaks "+other) {
+		t.Errorf("the client: %v", err)
+	}
+	r := httptest.NewRequest(http.MethodPost, "/v1/pipe", nil)
+	r.Header.Set("Upgrade", other)
+	w := httptest.NewRecorder()
+	mux := http.NewServeMux()
+	HandlePipe(mux, "POST /v1/pipe", echo)
+	mux.ServeHTTP(w, r)
+	if w.Code != http.StatusUpgradeRequired || w.Header().Get("Upgrade") != pipeProtocol {
+		t.Errorf("the server: %d, %v", w.Code, w.Header())
+	}
 }
-
-func (c *bytesConn) Write(p []byte) (int, error) { return c.Buffer.Write(p) }
-func (c *bytesConn) Read(p []byte) (int, error)  { return c.Buffer.Read(p) }
 
 // FuzzServePipe: whatever comes, each whole frame gets one whole answer with its id.
 func FuzzServePipe(f *testing.F) {
@@ -286,8 +312,8 @@ func FuzzServePipe(f *testing.F) {
 		b := binary.LittleEndian.AppendUint32(nil, uint32(pipeHead-4+len(body)))
 		return append(append(binary.LittleEndian.AppendUint64(b, id), verb), body...)
 	}
-	f.Add(frame(7, 1, `"x"`))
-	f.Add(append(frame(1, 2, "{}"), frame(2, 1, "not JSON")...))
+	f.Add(frame(7, 1, "\x01x"))
+	f.Add(append(frame(1, 2, ""), frame(2, 1, "\xff")...))
 	f.Add([]byte{1, 0, 0, 0})
 	f.Add([]byte{255, 255, 255, 255, 0, 0, 0, 0, 0, 0, 0, 0, 1})
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -299,14 +325,17 @@ func FuzzServePipe(f *testing.F) {
 			}
 			asked = append(asked, id)
 		}
-		conn := &bytesConn{}
-		servePipe(conn, bufio.NewReader(bytes.NewReader(data)), func(verb uint8, body []byte) (any, error) {
-			return echo(verb&1, body)
+		var out bytes.Buffer
+		servePipe(&out, bytes.NewReader(data), func(verb uint8, body []byte) (Packer, error) {
+			if verb != 1 {
+				return echo(2, nil)
+			}
+			return raw(body), nil
 		})
-		r := bufio.NewReader(&conn.Buffer)
+		r := bufio.NewReader(&out)
 		for i, want := range asked {
 			id, code, body, err := readFrame(r, nil)
-			if err != nil || id != want || code > answerProblem || !json.Valid(body) {
+			if err != nil || id != want || code > answerProblem || (code == answerProblem && !json.Valid(body)) {
 				t.Fatalf("answer %d of %d: id %d, want %d; code %d, body %q, %v", i, len(asked), id, want, code, body, err)
 			}
 		}
@@ -327,8 +356,8 @@ func BenchmarkCall(b *testing.B) {
 		p := pipe(b, path)
 		b.ReportAllocs()
 		for b.Loop() {
-			var out string
-			if err := p.Call(b.Context(), 1, in, &out); err != nil {
+			var out word
+			if err := p.Call(b.Context(), 1, word(in), &out); err != nil {
 				b.Fatal(err)
 			}
 		}

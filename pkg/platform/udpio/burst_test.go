@@ -147,30 +147,42 @@ func TestBurstAllocatesNothing(t *testing.T) {
 
 func TestMutedSocketHearsNothing(t *testing.T) {
 	t.Parallel()
-	rx, local := open(t, "127.0.0.1", Options{})
-	tx, _ := open(t, "127.0.0.1", Options{})
-	to := SockaddrOf(local)
-	b := NewBatch(4, 16, false)
-	send := func(text string) {
-		t.Helper()
-		if err := Send(tx, []byte(text), &to, netip.Addr{}); err != nil {
+	for _, host := range []string{"127.0.97.1", "::1"} {
+		at := netip.AddrPortFrom(netip.MustParseAddr(host), 29990) // a port that is named stays
+		rx, err := Open(at, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		tx, _ := open(t, host, Options{})
+		own := SockaddrOf(at)
+		b := NewBatch(4, 16, false)
+		send := func(text string) {
+			t.Helper()
+			if err := Send(tx, []byte(text), &own, netip.Addr{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		send("before")
+		if err := Mute(rx, &own); err != nil || !Muted(rx, &own) {
+			t.Fatal("not mute", err)
+		}
+		send("during")
+		if err := Unmute(rx); err != nil || Muted(rx, &own) {
+			t.Fatal("still mute", err)
+		}
+		if now, err := Local(rx); err != nil || now != at {
+			t.Fatalf("the address is %v, %v, want %v", now, err, at)
+		}
+		send("after")
+		await(t, rx)
+		if n, err := b.Recv(rx); n != 1 || err != nil || string(b.Packet(0)) != "after" {
+			t.Fatalf("received %d, %v, first %q", n, err, b.Packet(0))
+		}
+		if err := unix.Close(rx); err != nil {
 			t.Fatal(err)
 		}
 	}
-	send("before")
-	if err := Mute(rx); err != nil {
-		t.Fatal(err)
-	}
-	send("during")
-	if err := Unmute(rx); err != nil {
-		t.Fatal(err)
-	}
-	send("after")
-	await(t, rx)
-	if n, err := b.Recv(rx); n != 1 || err != nil || string(b.Packet(0)) != "after" {
-		t.Fatalf("received %d, %v, first %q", n, err, b.Packet(0))
-	}
-	if Mute(-1) == nil || Unmute(-1) == nil {
+	if Mute(-1, new(Sockaddr)) == nil || Unmute(-1) == nil || Muted(-1, new(Sockaddr)) {
 		t.Error("no socket was muted")
 	}
 }

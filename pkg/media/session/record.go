@@ -1,0 +1,91 @@
+package session
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/coraltele/sanchar/pkg/base/pack"
+	"github.com/coraltele/sanchar/pkg/platform/ctl"
+)
+
+// recordVersion begins the fixed part of a session's record. It is another one when what follows
+// changes: a process takes back no session of one that wrote it otherwise.
+const recordVersion = 2
+
+// saved is the fixed part of a session's record.
+type saved struct {
+	ID      string
+	Started time.Time
+	Legs    []savedLeg
+	Gone    []ctl.StreamStats
+}
+
+type savedLeg struct {
+	ID            string
+	Local, Source netip.Addr
+	With          string
+	Streams       []savedStream
+}
+
+type savedStream struct {
+	Kind string
+	Port uint16           // of RTP
+	Said *ctl.MediaStream // nil while the party has not spoken
+}
+
+func (s *saved) pack(w *pack.Writer) {
+	w.Uint(recordVersion)
+	w.String(s.ID)
+	w.Time(s.Started)
+	pack.WriteList(w, s.Legs, (*savedLeg).pack)
+	pack.WriteList(w, s.Gone, (*ctl.StreamStats).Pack)
+}
+
+// unpack reads a record whole.
+func (s *saved) unpack(b []byte) error {
+	r := pack.Reader{B: b}
+	if v := r.Uint(); v != recordVersion {
+		return fmt.Errorf("version %d: not %d", v, recordVersion)
+	}
+	s.ID, s.Started = r.String(), r.Time()
+	s.Legs = pack.ReadList(&r, (*savedLeg).unpack)
+	s.Gone = pack.ReadList(&r, (*ctl.StreamStats).Unpack)
+	if r.Err == nil && (s.ID == "" || len(r.B) != 0) {
+		r.Err = errNoSession
+	}
+	return r.Err
+}
+
+var errNoSession = errors.New("not whole")
+
+func (l *savedLeg) pack(w *pack.Writer) {
+	w.String(l.ID)
+	w.Addr(netip.AddrPortFrom(l.Local, 0))
+	w.Addr(netip.AddrPortFrom(l.Source, 0))
+	w.String(l.With)
+	pack.WriteList(w, l.Streams, (*savedStream).pack)
+}
+
+func (l *savedLeg) unpack(r *pack.Reader) {
+	l.ID, l.Local, l.Source, l.With = r.String(), r.Addr().Addr(), r.Addr().Addr(), r.String()
+	l.Streams = pack.ReadList(r, (*savedStream).unpack)
+}
+
+func (s *savedStream) pack(w *pack.Writer) {
+	w.String(s.Kind)
+	w.Uint(uint64(s.Port))
+	w.Bool(s.Said != nil)
+	if s.Said != nil {
+		s.Said.Pack(w)
+	}
+}
+
+func (s *savedStream) unpack(r *pack.Reader) {
+	s.Kind, s.Port = r.String(), uint16(r.Uint())
+	if r.Bool() {
+		s.Said = new(ctl.MediaStream)
+		s.Said.Unpack(r)
+	}
+}
