@@ -11,6 +11,11 @@ func TestRecordSortsByTimeAndTellsIt(t *testing.T) {
 	if first >= later {
 		t.Fatalf("%q does not sort before %q", first, later)
 	}
+	for range 100 {
+		if a, b := Record(at.Add(7*time.Microsecond)), Record(at.Add(8*time.Microsecond)); a >= b || a <= Record(at) {
+			t.Fatalf("%q is not between its microsecond's neighbours", a)
+		}
+	}
 	if got, ok := RecordTime(first); !ok || !got.Equal(at) {
 		t.Fatalf("time of %q: got %v %v, want %v", first, got, ok, at)
 	}
