@@ -5,10 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"runtime/debug"
 	"sync"
-	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -39,9 +37,7 @@ type Totals struct {
 type Loop struct {
 	log   *slog.Logger
 	epoll int
-	file  *os.File        // of epoll
-	idle  syscall.RawConn // of file: Go's poller waits by it
-	bell  int             // eventfd that wakes the loop
+	bell  int // eventfd that wakes the loop
 	clock clock
 
 	mu      sync.Mutex // guards what follows; the loop's goroutine gives it away only while it waits
@@ -59,9 +55,6 @@ type Loop struct {
 
 	// What a wait finds is of the goroutine that runs the loop, also while it is lent.
 	events [burstSize]unix.EpollEvent
-	look   func(uintptr) bool // lookOnce
-	seen   int                // how many events it saw
-	fault  error
 }
 
 // New returns a loop that has no streams yet. Unless ring is false it uses io_uring where it can. Its
@@ -72,18 +65,12 @@ func New(ring bool, log *slog.Logger) (*Loop, error) {
 		return nil, fmt.Errorf("media loop: %w", err)
 	}
 	l := &Loop{log: log, epoll: epoll, clock: newClock()}
-	l.look = l.lookOnce
-	_ = unix.SetNonblock(epoll, true) // so that Go takes it into its poller
-	l.file = os.NewFile(uintptr(epoll), "epoll")
-	if l.idle, err = l.file.SyscallConn(); err != nil {
-		return nil, errors.Join(fmt.Errorf("media loop: %w", err), l.file.Close())
-	}
 	if l.bell, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
-		return nil, errors.Join(fmt.Errorf("media loop: %w", err), l.file.Close())
+		return nil, errors.Join(fmt.Errorf("media loop: %w", err), unix.Close(epoll))
 	}
 	event := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(l.bell)}
 	if err := unix.EpollCtl(epoll, unix.EPOLL_CTL_ADD, l.bell, &event); err != nil {
-		return nil, errors.Join(fmt.Errorf("media loop: %w", err), unix.Close(l.bell), l.file.Close())
+		return nil, errors.Join(fmt.Errorf("media loop: %w", err), unix.Close(l.bell), unix.Close(l.epoll))
 	}
 	l.burst = udpio.NewBurst(burstSize, packetSize, ring)
 	if used, err := l.burst.Ring(); !used && ring {
@@ -124,7 +111,7 @@ func (l *Loop) closeLocked() error {
 	l.closed = true
 	serve(l.waiting)
 	l.waiting = nil
-	return errors.Join(l.burst.Close(), unix.Close(l.bell), l.file.Close())
+	return errors.Join(l.burst.Close(), unix.Close(l.bell), unix.Close(l.epoll))
 }
 
 // ErrClosed says that the loop does not run any more.
