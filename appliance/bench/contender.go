@@ -53,8 +53,8 @@ func newContender(ctx context.Context, s *peers.Server, o options, relayed bool)
 func (c *contender) close() error { return errors.Join(c.udp.Close(), c.tcp.Close()) }
 
 // relayedCalls is how many calls one measurement makes at most where media is relayed: mediad opens
-// 10,000 pairs of ports, two for a call, and lets each rest for 5 s after it.
-const relayedCalls = 4000
+// 8,000 pairs of ports, two for a call, and lets each rest for 5 s after it.
+const relayedCalls = 3500
 
 // portRest is how long all ports take to be free again.
 const portRest = 5 * time.Second

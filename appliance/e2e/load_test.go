@@ -3,6 +3,7 @@ package e2e
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -21,9 +22,13 @@ const (
 	loadTime  = 3 * time.Minute
 )
 
-// durationSlack is by how much a record and SIPp may differ. SIPp writes microseconds, of when its
-// one loop came to a message; the box writes when a packet came. Both wait for a processor.
-const durationSlack = 100 * time.Millisecond
+// By how much a record and SIPp may differ. SIPp writes microseconds, of when its one loop came to a
+// message; the box writes when a packet came. Both wait for a processor, and a busy machine lets a few
+// calls in a row wait for long.
+const (
+	durationSlack = 100 * time.Millisecond
+	rareSlack     = time.Second // of one call in a hundred
+)
 
 // account returns SIPp's fields of the n-th user of boxtest.Config.Count, and more.
 func account(n int, more string) string {
@@ -89,7 +94,7 @@ func sameAsSIPp(t *testing.T, all []record.Call, durations map[string]time.Durat
 	if len(all) != len(durations) {
 		t.Errorf("%d records of %d calls", len(all), len(durations))
 	}
-	var most time.Duration
+	var apart []time.Duration
 	for _, r := range all {
 		seen, ok := durations[r.CallID]
 		delete(durations, r.CallID) // a second record has none
@@ -97,12 +102,17 @@ func sameAsSIPp(t *testing.T, all []record.Call, durations map[string]time.Durat
 			t.Errorf("a record of no call, or a wrong one: %+v", r)
 			continue
 		}
-		most = max(most, (r.Duration - seen).Abs())
-		if (r.Duration - seen).Abs() > durationSlack {
+		apart = append(apart, (r.Duration - seen).Abs())
+		if apart[len(apart)-1] > rareSlack {
 			t.Errorf("call %s took %s by its record, %s by SIPp", r.CallID, r.Duration, seen)
 		}
 	}
-	t.Logf("records and SIPp differ by %s at most", most)
+	slices.Sort(apart)
+	median, most, top := apart[len(apart)/2], apart[len(apart)*99/100], apart[len(apart)-1]
+	t.Logf("records and SIPp differ by %s in the median, %s in 99 of 100, %s at most", median, most, top)
+	if most > durationSlack {
+		t.Errorf("more than one call in 100 took another time by its record than by SIPp")
+	}
 }
 
 // A phone that must not be disturbed answers 600 (RFC 3261 §21.6.1), which ends the search.

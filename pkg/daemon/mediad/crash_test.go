@@ -86,6 +86,7 @@ func TestMediaSurvivesKill9(t *testing.T) {
 		packets = 350 // of each party, 20 ms apart
 		first   = 100 // kill after so many: the kernel's sockets are open to all
 		second  = 250 // and again: they are connected to their peers
+		kills   = 2
 	)
 	c, ready := supervised(t)
 	pid := <-ready
@@ -122,7 +123,8 @@ func TestMediaSurvivesKill9(t *testing.T) {
 	var gaps []time.Duration
 	for i := range listeners {
 		l := &listeners[i]
-		if len(l.seqs) != packets || !slices.IsSorted(l.seqs) {
+		// A packet that was received and not yet sent goes with the process: one of a stream at most.
+		if len(l.seqs) < packets-kills || !slices.IsSorted(l.seqs) {
 			t.Errorf("stream %d: %d of %d packets", i, len(l.seqs), packets)
 		}
 		gaps = append(gaps, l.gap)
@@ -137,7 +139,7 @@ func TestMediaSurvivesKill9(t *testing.T) {
 		t.Fatalf("%d sessions, %v", len(all), err)
 	}
 	for _, s := range all {
-		if st := s.Streams[0]; st.LostIn != 0 || st.PacketsIn < packets-second || st.Remote.Port() == 0 {
+		if st := s.Streams[0]; st.LostIn > kills || st.PacketsIn < packets-second || st.Remote.Port() == 0 {
 			t.Errorf("session %s: %+v", s.ID, st)
 		}
 		if _, err := c.CloseSession(t.Context(), ctl.MediaClose{Session: s.ID}); err != nil {
