@@ -18,7 +18,7 @@ type plane struct {
 func planes() map[string]plane {
 	return map[string]plane{
 		"base":   {rank: 1, line: []string{"mailbox", "fsx", "ids", "pack", "problem", "slogx"}},
-		"sip":    {rank: 2, pure: true, line: []string{"wire", "aor", "digest", "sdp", "gruu", "checked"}},
+		"sip":    {rank: 2, pure: true, line: []string{"wire", "aor", "digest", "sdp", "gruu", "checked", "xmltree", "mime", "cpim", "imdn", "composing", "ftxml", "im"}},
 		"rtp":    {rank: 2, pure: true, line: []string{"header", "rtcp", "stats", "tone"}},
 		"record": {rank: 2, pure: true},
 		"platform": {rank: 3, line: []string{
