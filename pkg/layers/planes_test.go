@@ -24,7 +24,7 @@ func planes() map[string]plane {
 		"platform": {rank: 3, line: []string{
 			"store", "journal", "outbox", "conf", "notify", "supervise", "udpio", "seal", "pki", "ctl",
 		}},
-		"pbx":     {rank: 4, line: []string{"account", "edge", "registrar", "dialplan", "call"}},
+		"pbx":     {rank: 4, line: []string{"account", "edge", "registrar", "dialplan", "call", "chat"}},
 		"media":   {rank: 4, line: []string{"port", "relay", "quality", "session"}},
 		"archive": {rank: 4, line: []string{"records", "ingest"}},
 		"network": {rank: 4, line: []string{"netmon"}},
