@@ -188,6 +188,14 @@ func TestSameRequestAgain(t *testing.T) {
 		a.send(mail{body: "m0", callID: id})
 		a.answer(202)
 		b.quiet()
+		// The crash has made the box forget the nonce: the request is challenged, and comes with a new CSeq.
+		a.send(mail{body: "m0", callID: id, cseq: 22})
+		a.answer(202)
+		b.quiet()
+		time.Sleep(time.Minute)
+		a.send(mail{body: "m0", callID: id, cseq: 23}) // of a phone that uses a Call-ID for long
+		a.answer(202)
+		b.takes("m0")
 		// The user pressed "send again", since he saw no answer: the message is the same.
 		a.send(mail{kind: "message/cpim", body: cpim("alice", "bob", "id-1", "text")})
 		a.answer(202)

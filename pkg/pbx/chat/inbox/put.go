@@ -1,6 +1,7 @@
 package inbox
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"syscall"
@@ -45,7 +46,7 @@ func (s *Store) used(t *Tx) int64 {
 // Put takes a message for its recipient, and a copy for the sender's devices other than the one of
 // this key, which is "" where it is not known: then there is no copy, since it could be an echo.
 func (t *Tx) Put(i *Item, w *Wire, from string) Outcome {
-	if seq, ok := t.before(i); ok {
+	if seq, ok := t.before(i, w); ok {
 		return Outcome{Item: t.Item(seq), Again: true}
 	}
 	i.Size = len(w.Head) + len(w.Body)
@@ -74,12 +75,22 @@ func (t *Tx) Put(i *Item, w *Wire, from string) Outcome {
 	return Outcome{Item: i}
 }
 
+// doubtful is how long after a start a sender may not have heard what a predecessor answered
+// (RFC 3261 §17.1.2.2: Timer F).
+const doubtful = 32 * time.Second
+
 // before finds a request that has come before: the same one again, or the same message by its
 // Message-ID, which a phone that heard no answer sends again with another Call-ID. One that failed may
-// be tried anew.
-func (t *Tx) before(i *Item) (seq uint64, ok bool) {
+// be tried anew. A request whose answer a crash has swallowed may also come with a new CSeq, since it
+// was challenged anew.
+func (t *Tx) before(i *Item, w *Wire) (seq uint64, ok bool) {
 	if v := t.bucket(seen).Get(seenKey(i)); v != nil {
 		return binary.BigEndian.Uint64(v), true
+	}
+	opened := t.store.opened
+	if old := t.named(i.Rec.CallID, i.SenderID); old != nil && old.Rec.At.Before(opened) && old.Rec.At.After(opened.Add(-doubtful)) &&
+		i.Rec.At.Before(opened.Add(doubtful)) && old.Tag == i.Tag && old.CSeq < i.CSeq && old.RecipientID == i.RecipientID && bytes.Equal(t.Wire(old.Seq).Body, w.Body) {
+		return old.Seq, true
 	}
 	if i.Rec.MessageID == "" {
 		return 0, false

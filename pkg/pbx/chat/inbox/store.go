@@ -30,10 +30,11 @@ const (
 
 // Store is an open chat.db. One goroutine at a time may Update; any may View.
 type Store struct {
-	db    *store.DB
-	dir   string
-	use   *usage
-	total atomic.Int64 // messages that no device of their recipient has
+	db     *store.DB
+	dir    string
+	opened time.Time
+	use    *usage
+	total  atomic.Int64 // messages that no device of their recipient has
 }
 
 // Open opens or makes the file in dir.
@@ -44,7 +45,7 @@ func Open(dir string) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{db: db, dir: dir}
+	s := &Store{db: db, dir: dir, opened: time.Now()}
 	if err := s.count(); err != nil {
 		_ = db.Close() // the error of count says what is wrong
 		return nil, fmt.Errorf("read inboxes: %w", err)
