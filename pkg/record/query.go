@@ -83,6 +83,26 @@ type Page struct {
 	Next string
 }
 
+// ThreadQuery selects threads, the one with the latest message first.
+type ThreadQuery struct {
+	User   string // who talks; "" for all
+	Before string // Next of the page before
+	Limit  int
+}
+
+// ThreadPage is an answer to a ThreadQuery.
+type ThreadPage struct {
+	Threads []Thread
+	Next    string // as in Page
+}
+
+// Thread is who talks with whom.
+type Thread struct {
+	ID     string  `json:"id"`     // Thread of its messages
+	Count  int     `json:"count"`  // of its messages, without receipts
+	Latest Message `json:"latest"` // without what it says
+}
+
 // SafeCell returns a cell of a table that no spreadsheet takes for a formula: much of what is
 // exported was sent by strangers.
 func SafeCell(c string) string {

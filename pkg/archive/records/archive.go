@@ -49,6 +49,8 @@ type Config struct {
 	Dir      string
 	KeepDays int // 0 is the default
 	Log      *slog.Logger
+	// DropContent, if not nil, says that what messages say is not kept from now on.
+	DropContent func() bool
 	// Stored, if not nil, is told of records that are new or changed, after their commit. It must
 	// not block.
 	Stored func([]record.Envelope)
@@ -220,7 +222,8 @@ func (a *Archive) commitGroup(entries []entry) ([]entry, error) {
 	}
 	at, _ := ids.RecordTime(e.ID) // checked before
 	p := a.partition(e.Kind, monthOf(at))
-	changed, err := p.put(entries)
+	drop := a.cfg.DropContent != nil && a.cfg.DropContent()
+	changed, err := p.put(entries, drop)
 	if fsx.IsFull(err) {
 		return nil, errDiskFull(err)
 	}

@@ -108,10 +108,11 @@ func (x *Index) Flush() error {
 	if x.waiting.Sequence() < flushDocs {
 		return nil
 	}
-	return x.flush()
+	return x.Spread()
 }
 
-func (x *Index) flush() error {
+// Spread spreads what waits over the lists, however little it is.
+func (x *Index) Spread() error {
 	lists := map[string][]Doc{}
 	err := x.waiting.ForEach(func(_, value []byte) error {
 		d, terms, err := decodeWaiting(value)

@@ -87,7 +87,7 @@ func TestFindAgreesWithANaiveModel(t *testing.T) {
 					return x.Put(Document{ID: fmt.Sprint(d), Doc: d, New: !known, Had: had, Has: has})
 				})
 			},
-			"flush": func(rt *rapid.T) { update(rt, db, (*Index).flush) },
+			"flush": func(rt *rapid.T) { update(rt, db, (*Index).Spread) },
 			"find": func(rt *rapid.T) {
 				q := Query{Terms: terms.Draw(rt, "all"), Beginnings: terms.Draw(rt, "beginnings")}
 				if len(q.Terms)+len(q.Beginnings) == 0 {
@@ -192,7 +192,7 @@ func TestABeginningOfTooManyWordsIsLeftToTheReader(t *testing.T) {
 				return err
 			}
 		}
-		return x.flush()
+		return x.Spread()
 	})
 	if got, _ := find(t, db, Query{Beginnings: []string{"w0"}}); len(got) != 1000 {
 		t.Errorf("w0*: %d", len(got))
