@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -307,16 +308,22 @@ func TestAReceiptIsNoPartOfAThread(t *testing.T) {
 // TestThePolicyIsThatOfTheDayTheMessageCame changes it to and fro while messages grow.
 func TestThePolicyIsThatOfTheDayTheMessageCame(t *testing.T) {
 	t.Parallel()
-	drop := false
-	a := start(t, Config{Dir: t.TempDir(), DropContent: func() bool { return drop }})
+	var drop atomic.Bool
+	a := start(t, Config{Dir: t.TempDir(), Policy: func() record.Policy {
+		p := record.DefaultPolicy()
+		if drop.Load() {
+			p.MessageContent = record.ContentDrop
+		}
+		return p
+	}})
 	kept := messageAt(base(), "asha", "vikram", "kept words")
 	dropped := messageAt(base().Add(time.Minute), "asha", "vikram", "dropped words")
 	a.keepMessage(t, kept)
-	drop = true
+	drop.Store(true)
 	a.keepMessage(t, dropped)
 	kept.Status = record.MessageDelivered
 	a.keepMessage(t, kept)
-	drop = false
+	drop.Store(false)
 	dropped.Status = record.MessageDelivered
 	a.keepMessage(t, dropped)
 	if got := find(t, a, record.Query{Kind: record.KindMessage, Words: "words"}); !slices.Equal(got, []string{kept.ID}) {
