@@ -5,12 +5,19 @@ import (
 	"fmt"
 	"net/http"
 
+	"github.com/coraltele/sanchar/pkg/platform/conf"
 	"github.com/coraltele/sanchar/pkg/record"
 )
 
+// ArchivePolicy is what is kept of the past, and who said so.
+type ArchivePolicy struct {
+	record.Policy
+	conf.Revision
+}
+
 type policyOutput struct {
 	ETag string `header:"ETag" doc:"the revision: send it as If-Match with a change"`
-	Body record.Policy
+	Body ArchivePolicy
 }
 
 func (a *API) policyOperations() {
@@ -40,5 +47,5 @@ func (a *API) policyOperations() {
 
 func (a *API) policyAnswer() *policyOutput {
 	policy, rev := a.cfg.Policy.Load()
-	return &policyOutput{ETag: etag(rev.Number), Body: policy}
+	return &policyOutput{ETag: etag(rev.Number), Body: ArchivePolicy{policy, rev}}
 }
