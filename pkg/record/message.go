@@ -54,6 +54,7 @@ type Message struct {
 	Notice      string     `json:"notice,omitempty"`      // of a notification: the state that it tells of
 	NoticeFrom  string     `json:"notice_from,omitempty"` // Message-ID or Call-ID that it names
 	SentByAPI   bool       `json:"sent_by_api,omitempty"` // it came through a bridge, not from a phone
+	Token       string     `json:"token,omitempty"`       // name of the API token that sent it
 	Dropped     bool       `json:"dropped,omitempty"`     // the archive did not keep what it says: the site's policy
 }
 

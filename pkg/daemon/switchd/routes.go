@@ -28,6 +28,9 @@ func (d *Daemon) routes() http.Handler {
 	ctl.Handle(mux, "PUT /v1/chat/policy", func(_ *http.Request, in ctl.ChatPolicy) (ctl.None, error) {
 		return ctl.None{}, d.chat.SetPolicy(in)
 	})
+	ctl.Handle(mux, "POST /v1/messages", func(r *http.Request, in ctl.NewMessage) (ctl.SentMessage, error) {
+		return d.chat.Submit(r.Context(), in)
+	})
 	ctl.Stream(mux, "GET /v1/events", d.events)
 	ctl.Handle(mux, "POST /v1/certificates", d.sign)
 	ctl.Handle(mux, "GET /v1/ca", func(*http.Request, ctl.None) (ctl.Certificate, error) {

@@ -263,11 +263,19 @@ func (e *Engine) taken(m *incoming, out inbox.Outcome, err error) {
 	}
 	e.deps.Out.Add(m.in.Flow, e.deps.Wire.Answer(m.in, &reply))
 	e.deps.Wire.Release(m.in)
-	if err == nil && out.Item != nil && !out.Again {
-		e.post(out.Item.RecipientID, event{do: func(r *recipient) { r.arrived(out.Item) }})
-		if out.Item.Inboxes > 1 {
-			e.post(out.Item.SenderID, event{do: func(r *recipient) { r.look() }})
-		}
+	if err == nil {
+		e.arrive(out)
+	}
+}
+
+// arrive lets users have a message that is on disk.
+func (e *Engine) arrive(out inbox.Outcome) {
+	if out.Item == nil || out.Again {
+		return
+	}
+	e.post(out.Item.RecipientID, event{do: func(r *recipient) { r.arrived(out.Item) }})
+	if out.Item.Inboxes > 1 {
+		e.post(out.Item.SenderID, event{do: func(r *recipient) { r.look() }})
 	}
 }
 

@@ -167,6 +167,30 @@ type ChatPolicy struct {
 	KeepDays int `json:"keep_days"` // how long a message waits for its recipient
 }
 
+// NewMessage is a message that a program sends in the name of a user.
+type NewMessage struct {
+	From        string   `json:"from"` // name, number or URI of a user
+	To          string   `json:"to"`   // the same
+	ContentType string   `json:"content_type"`
+	Body        []byte   `json:"body"`
+	Key         string   `json:"key"`               // of the program: what comes again with it is sent once; "" for none
+	Token       string   `json:"token"`             // id of the API token that sends it: each has keys of its own
+	TokenName   string   `json:"token_name"`        // for the record
+	Senders     []string `json:"senders,omitempty"` // names of the users that it may be from; none is all
+}
+
+// SentMessage is a message that the box has taken: it is on disk.
+type SentMessage struct {
+	ID        string    `json:"id" doc:"of its record: GET /messages/{id} tells what became of it"`
+	CallID    string    `json:"call_id" doc:"what receipts name, where the message has no Message-ID"`
+	MessageID string    `json:"message_id,omitempty" doc:"imdn.Message-ID, if the message has one"`
+	From      string    `json:"from" doc:"name of the user"`
+	To        string    `json:"to" doc:"name of the user"`
+	At        time.Time `json:"at" doc:"when the box took it"`
+	Status    string    `json:"status" doc:"what became of it: stored for a new one"`
+	Again     bool      `json:"again" doc:"it was sent before with this Idempotency-Key, and is not sent again"`
+}
+
 // Domain is the realm of all accounts. It is set once: every HA1 contains it.
 type Domain struct {
 	Domain string `json:"domain"`
@@ -265,6 +289,11 @@ func (s Switch) ChatPolicy(ctx context.Context) (p ChatPolicy, err error) {
 // SetChatPolicy changes it, for messages that come from now on.
 func (s Switch) SetChatPolicy(ctx context.Context, p ChatPolicy) error {
 	return s.Do(ctx, http.MethodPut, "/v1/chat/policy", p, nil)
+}
+
+// SendMessage sends a message in the name of a user. Without error it is on disk.
+func (s Switch) SendMessage(ctx context.Context, in NewMessage) (sent SentMessage, err error) {
+	return sent, s.Do(ctx, http.MethodPost, "/v1/messages", in, &sent)
 }
 
 // Events calls each for every event until ctx ends or switchd goes away. The stream starts with
