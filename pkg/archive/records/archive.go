@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"os"
 	"slices"
 	"sync"
@@ -47,6 +48,9 @@ type Config struct {
 	// Stored, if not nil, is told of records that are new or changed, after their commit. It must
 	// not block.
 	Stored func([]record.Envelope)
+	// Followed, if not nil, tells whether somebody follows Changes, and the number that all who do
+	// have passed. It must not block.
+	Followed func() (passed uint64, any bool)
 	// Free tells the bytes that are free for the archive; nil asks the disk.
 	Free func() (uint64, error)
 }
@@ -60,6 +64,7 @@ type Archive struct {
 	mu         sync.Mutex            // guards what follows
 	partitions map[string]*partition // by file name
 	space      space
+	changes    changes
 }
 
 // request is a batch on its way to the committer.
@@ -175,8 +180,8 @@ func (a *Archive) commit(requests []*request) {
 	}
 	failed := map[string]error{}
 	news := map[string]bool{}
-	for name, entries := range groups {
-		changed, err := a.commitGroup(entries)
+	for _, name := range slices.Sorted(maps.Keys(groups)) { // an older month first: its changes were
+		changed, err := a.commitGroup(name, groups[name])
 		if err != nil {
 			failed[name] = err
 			continue
@@ -206,16 +211,20 @@ func (a *Archive) nameOf(e record.Envelope) string {
 	return partitionName(e.Kind, monthOf(at))
 }
 
-func (a *Archive) commitGroup(entries []entry) ([]entry, error) {
+func (a *Archive) commitGroup(name string, entries []entry) ([]entry, error) {
 	e := entries[0]
 	if err := a.room(e.Kind); err != nil {
 		return nil, err
 	}
 	at, _ := ids.RecordTime(e.ID) // checked before
 	p := a.partition(e.Kind, monthOf(at))
-	changed, err := p.put(entries, a.cfg.Policy().MessageContent == record.ContentDrop)
+	j := a.journal(e.Kind)
+	changed, err := p.put(entries, a.cfg.Policy().MessageContent == record.ContentDrop, j)
 	if fsx.IsFull(err) {
 		return nil, errDiskFull(err)
+	}
+	if err == nil {
+		a.wrote(name, j)
 	}
 	return changed, err
 }

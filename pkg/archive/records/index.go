@@ -28,7 +28,7 @@ func indexOf(tx *bbolt.Tx, kind record.Kind) index {
 
 func indexBuckets(kind record.Kind) []string {
 	if kind == record.KindMessage {
-		return append(search.Buckets(), threadBuckets()...)
+		return append(append(search.Buckets(), threadBuckets()...), string(changesBucket))
 	}
 	return []string{string(indexBucket)}
 }

@@ -196,8 +196,8 @@ type entry struct {
 }
 
 // put stores entries in one transaction and returns those that were new or different. drop says
-// that what messages say is not kept.
-func (p *partition) put(entries []entry, drop bool) (changed []entry, err error) {
+// that what messages say is not kept; changes are written to j.
+func (p *partition) put(entries []entry, drop bool, j *journal) (changed []entry, err error) {
 	db, err := p.acquire()
 	if err != nil {
 		return nil, err
@@ -205,7 +205,7 @@ func (p *partition) put(entries []entry, drop bool) (changed []entry, err error)
 	defer p.release()
 	err = survive(func() error {
 		return db.Update(func(tx *bbolt.Tx) error {
-			changed, err = putAll(tx, entries, drop)
+			changed, err = putAll(tx, entries, drop, j)
 			return err
 		})
 	})
@@ -221,7 +221,7 @@ func (p *partition) put(entries []entry, drop bool) (changed []entry, err error)
 }
 
 // putAll stores entries, which are of one kind.
-func putAll(tx *bbolt.Tx, entries []entry, drop bool) (changed []entry, err error) {
+func putAll(tx *bbolt.Tx, entries []entry, drop bool, j *journal) (changed []entry, err error) {
 	recs, ix := tx.Bucket(recordsBucket), indexOf(tx, entries[0].Kind)
 	recs.FillPercent = recordsFill
 	for _, e := range entries {
@@ -230,14 +230,15 @@ func putAll(tx *bbolt.Tx, entries []entry, drop bool) (changed []entry, err erro
 			return nil, fmt.Errorf("store record %s: %w", e.ID, err)
 		}
 		differs, err := putEntry(recs, ix, e, old)
+		if err == nil && differs {
+			err = j.note(tx, e, old)
+			changed = append(changed, e)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("store record %s: %w", e.ID, err)
 		}
-		if differs {
-			changed = append(changed, e)
-		}
 	}
-	return changed, ix.finish()
+	return changed, errors.Join(ix.finish(), j.tidy(tx))
 }
 
 // putEntry stores a record in the place of what has its id, which is old. One that comes again as
