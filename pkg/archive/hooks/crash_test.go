@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coraltele/sanchar/pkg/platform/ctl"
 	"github.com/coraltele/sanchar/pkg/record"
 )
 
@@ -28,7 +29,7 @@ func child(dir string) {
 	go func() { _ = a.Run(context.Background()) }()
 	go func() { _ = e.Run(context.Background()) }()
 	if list, err := e.List(context.Background()); err != nil || len(list) == 0 {
-		var s Spec
+		var s ctl.HookSpec
 		data, err := os.ReadFile(filepath.Join(dir, "spec.json"))
 		if err == nil {
 			err = json.Unmarshal(data, &s)
@@ -101,7 +102,7 @@ func TestKilledAtAnyMomentNothingIsLost(t *testing.T) {
 	if err != nil || len(list) != 1 {
 		t.Fatalf("%+v %v", list, err)
 	}
-	r.health(list[0].ID, func(h *Health) bool { return h.Waiting == 0 })
+	r.health(list[0].ID, func(h *ctl.HookHealth) bool { return h.Waiting == 0 })
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	ids, again := map[string]string{}, 0

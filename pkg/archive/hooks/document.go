@@ -9,6 +9,7 @@ import (
 
 	"github.com/coraltele/sanchar/pkg/base/fsx"
 	"github.com/coraltele/sanchar/pkg/base/problem"
+	"github.com/coraltele/sanchar/pkg/platform/ctl"
 	"github.com/coraltele/sanchar/pkg/platform/seal"
 	"github.com/coraltele/sanchar/pkg/platform/store"
 )
@@ -21,7 +22,7 @@ const (
 
 // document is a hook as it is kept.
 type document struct {
-	Spec
+	ctl.HookSpec
 	ID          string    `json:"id"`
 	Revision    uint64    `json:"revision"`
 	Created     time.Time `json:"created"`
@@ -34,14 +35,14 @@ type document struct {
 
 // place is how far a hook has come.
 type place struct {
-	Passed uint64    `json:"passed"` // number of the last change that it was told of, or that is not for it
-	Last   time.Time `json:"last,omitzero"`
-	Failed *Failure  `json:"failed,omitempty"` // of the last try, if it failed
-	At     uint64    `json:"at,omitempty"`     // number of the change that it failed with
-	First  time.Time `json:"first,omitzero"`   // when that failed first
-	Tries  int       `json:"tries,omitempty"`  // of that
-	Next   time.Time `json:"next,omitzero"`    // when it is tried again
-	Parked bool      `json:"parked,omitempty"` // it is not
+	Passed uint64           `json:"passed"` // number of the last change that it was told of, or that is not for it
+	Last   time.Time        `json:"last,omitzero"`
+	Failed *ctl.HookFailure `json:"failed,omitempty"` // of the last try, if it failed
+	At     uint64           `json:"at,omitempty"`     // number of the change that it failed with
+	First  time.Time        `json:"first,omitzero"`   // when that failed first
+	Tries  int              `json:"tries,omitempty"`  // of that
+	Next   time.Time        `json:"next,omitzero"`    // when it is tried again
+	Parked bool             `json:"parked,omitempty"` // it is not
 }
 
 func owner(id string) []byte { return seal.Owner(nil, "hook", id) }

@@ -6,25 +6,12 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"time"
 
 	"github.com/coraltele/sanchar/pkg/archive/records"
 	"github.com/coraltele/sanchar/pkg/base/problem"
+	"github.com/coraltele/sanchar/pkg/platform/ctl"
 	"github.com/coraltele/sanchar/pkg/record"
 )
-
-// Event is what a hook's target gets.
-type Event struct {
-	Type      string    `json:"type" enum:"message.new,message.status,message.receipt,hook.test"`
-	Timestamp time.Time `json:"timestamp" doc:"when it happened, not when it is sent"`
-	Data      EventData `json:"data"`
-}
-
-// EventData is what happened.
-type EventData struct {
-	Status  string          `json:"status,omitempty" doc:"of message.status and message.receipt: the state that the message came to"`
-	Message *record.Message `json:"message,omitempty" doc:"the message, or the receipt, as the log has it when this is sent. A receipt names its message in about"`
-}
 
 // outgoing is an event on its way.
 type outgoing struct {
@@ -39,16 +26,16 @@ func eventID(number uint64) string { return "ev_" + strconv.FormatUint(number, 1
 func kindOf(what byte) string {
 	switch what {
 	case records.ChangeNew:
-		return EventNew
+		return ctl.HookNew
 	case records.ChangeReceipt:
-		return EventReceipt
+		return ctl.HookReceipt
 	}
-	return EventStatus
+	return ctl.HookStatus
 }
 
 // event makes what a hook is told of a change, nil if it is told nothing. A message whose time in the
 // log is over is not told of.
-func (e *Engine) event(ctx context.Context, s *Spec, c records.Change) (*outgoing, error) {
+func (e *Engine) event(ctx context.Context, s *ctl.HookSpec, c records.Change) (*outgoing, error) {
 	kind := kindOf(c.What)
 	if !slices.Contains(s.Events, kind) {
 		return nil, nil
@@ -64,14 +51,14 @@ func (e *Engine) event(ctx context.Context, s *Spec, c records.Change) (*outgoin
 	if err := json.Unmarshal(envelope.Data, &m); err != nil {
 		return nil, fmt.Errorf("read message %s: %w", c.ID, err)
 	}
-	if !s.about(m.Sender.User, m.Recipient.User) {
+	if !about(s, m.Sender.User, m.Recipient.User) {
 		return nil, nil
 	}
-	ev := Event{Type: kind, Timestamp: m.At, Data: EventData{Message: &m}}
+	ev := ctl.HookEvent{Type: kind, Timestamp: m.At, Data: ctl.HookEventData{Message: &m}}
 	switch kind {
-	case EventReceipt:
+	case ctl.HookReceipt:
 		ev.Data.Status = m.Notice
-	case EventStatus:
+	case ctl.HookStatus:
 		ev.Data.Status = c.Status
 		for _, change := range m.Changes {
 			if change.Status == c.Status {
@@ -79,7 +66,7 @@ func (e *Engine) event(ctx context.Context, s *Spec, c records.Change) (*outgoin
 			}
 		}
 	}
-	if !s.Content || kind == EventStatus {
+	if !s.Content || kind == ctl.HookStatus {
 		m.Bare()
 	}
 	body, err := json.Marshal(ev)

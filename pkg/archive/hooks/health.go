@@ -10,25 +10,6 @@ import (
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
 )
 
-// States of a hook.
-const (
-	StateOff     = "off"
-	StateWorking = "working"
-	StateRetry   = "retrying" // the last try failed; there will be another one
-	StateParked  = "parked"   // it failed for a day, or the target wants no more
-)
-
-// Health is how a hook does.
-type Health struct {
-	State       string    `json:"state" enum:"off,working,retrying,parked"`
-	Waiting     int       `json:"waiting" doc:"events that wait, of all users; at most 10,000 are counted"`
-	LastSuccess time.Time `json:"last_success,omitzero"`
-	Failure     *Failure  `json:"failure,omitempty" doc:"of the last try, if it failed"`
-	Since       time.Time `json:"since,omitzero" doc:"when the event that is tried failed first"`
-	Tries       int       `json:"tries,omitempty" doc:"of that event"`
-	NextTry     time.Time `json:"next_try,omitzero"`
-}
-
 const (
 	maxCounted = 10_000
 	countBatch = 1000
@@ -37,27 +18,27 @@ const (
 )
 
 // hook returns a hook and how it does.
-func (w *worker) hook(ctx context.Context) (h Hook, err error) {
+func (w *worker) hook(ctx context.Context) (h ctl.Hook, err error) {
 	w.mu.Lock()
 	d, p := w.doc, w.place
 	w.mu.Unlock()
-	h = Hook{Spec: d.Spec, ID: d.ID, Revision: d.Revision, Created: d.Created, By: d.By, Rotated: d.Rotated}
-	h.Health = Health{State: StateWorking, LastSuccess: p.Last, Failure: p.Failed, Since: p.First, Tries: p.Tries, NextTry: p.Next}
+	h = ctl.Hook{HookSpec: d.HookSpec, ID: d.ID, Revision: d.Revision, Created: d.Created, By: d.By, Rotated: d.Rotated}
+	h.Health = ctl.HookHealth{State: ctl.HookWorking, LastSuccess: p.Last, Failure: p.Failed, Since: p.First, Tries: p.Tries, NextTry: p.Next}
 	switch {
 	case d.Disabled:
-		h.Health.State = StateOff
+		h.Health.State = ctl.HookOff
 		return h, nil
 	case p.Parked:
-		h.Health.State = StateParked
+		h.Health.State = ctl.HookParked
 	case p.Failed != nil:
-		h.Health.State = StateRetry
+		h.Health.State = ctl.HookRetry
 	}
-	h.Health.Waiting, err = w.e.count(ctx, &d.Spec, p.Passed)
+	h.Health.Waiting, err = w.e.count(ctx, &d.HookSpec, p.Passed)
 	return h, err
 }
 
 // count counts the events behind a place that a hook asks for, whosever they are.
-func (e *Engine) count(ctx context.Context, s *Spec, after uint64) (n int, err error) {
+func (e *Engine) count(ctx context.Context, s *ctl.HookSpec, after uint64) (n int, err error) {
 	for {
 		some, err := e.cfg.Archive.Changes(ctx, after, countBatch)
 		if err != nil || len(some) == 0 {
@@ -75,15 +56,8 @@ func (e *Engine) count(ctx context.Context, s *Spec, after uint64) (n int, err e
 	}
 }
 
-// What Resume skips.
-const (
-	SkipNone = "none" // all that waits is told
-	SkipOne  = "one"  // but the event that failed
-	SkipAll  = "all"  // only what comes from now on is
-)
-
 // Resume tries a hook again at once, also one that is parked.
-func (e *Engine) Resume(ctx context.Context, id, skip string) (h Hook, err error) {
+func (e *Engine) Resume(ctx context.Context, id, skip string) (h ctl.Hook, err error) {
 	w, err := e.worker(id)
 	if err != nil {
 		return h, err
@@ -100,13 +74,13 @@ func (w *worker) resume(skip string, last uint64) error {
 	defer w.mu.Unlock()
 	p := place{Passed: w.place.Passed, Last: w.place.Last}
 	switch skip {
-	case SkipNone:
-	case SkipOne:
+	case ctl.HookSkipNone:
+	case ctl.HookSkipOne:
 		if w.place.At <= p.Passed {
 			return problem.New(problem.Conflict, "hook.skip", "there is no event that failed", "look at the hook as it is now")
 		}
 		p.Passed = w.place.At
-	case SkipAll:
+	case ctl.HookSkipAll:
 		p.Passed = max(p.Passed, last)
 	default:
 		return problem.Fields("hook.invalid", []problem.Fault{{Path: "skip", Value: skip, Rule: "none, one or all", Cure: "choose one of them"}})

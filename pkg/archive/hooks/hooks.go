@@ -17,6 +17,7 @@ import (
 	"github.com/coraltele/sanchar/pkg/archive/records"
 	"github.com/coraltele/sanchar/pkg/base/ids"
 	"github.com/coraltele/sanchar/pkg/base/problem"
+	"github.com/coraltele/sanchar/pkg/platform/ctl"
 	"github.com/coraltele/sanchar/pkg/platform/seal"
 	"github.com/coraltele/sanchar/pkg/platform/store"
 	"github.com/coraltele/sanchar/pkg/record"
@@ -42,7 +43,7 @@ type Engine struct {
 	cfg  Config
 	key  *seal.Key
 	db   *store.DB
-	way  func(*Spec) (http.RoundTripper, error) // to a target
+	way  func(*ctl.HookSpec) (http.RoundTripper, error) // to a target
 	wait sync.WaitGroup
 
 	changing sync.Mutex // one change of the list at a time
@@ -55,7 +56,7 @@ type Engine struct {
 // Open opens the hooks that are kept in cfg.Dir. Run closes them.
 func Open(cfg Config) (*Engine, error) {
 	e := &Engine{cfg: cfg, workers: map[string]*worker{}}
-	e.way = func(s *Spec) (http.RoundTripper, error) { return newTransport(s, guardAddress) }
+	e.way = func(s *ctl.HookSpec) (http.RoundTripper, error) { return newTransport(s, guardAddress) }
 	var err error
 	if e.db, err = store.Open(filepath.Join(cfg.Dir, "hooks.db"), store.Options{Buckets: []string{hooksBucket, placesBucket}}); err != nil {
 		return nil, err
@@ -161,8 +162,8 @@ func (e *Engine) worker(id string) (*worker, error) {
 }
 
 // List returns all hooks, in the order of their names.
-func (e *Engine) List(ctx context.Context) ([]Hook, error) {
-	all := []Hook{}
+func (e *Engine) List(ctx context.Context) ([]ctl.Hook, error) {
+	all := []ctl.Hook{}
 	for _, w := range e.list() {
 		h, err := w.hook(ctx)
 		if err != nil {
@@ -170,22 +171,22 @@ func (e *Engine) List(ctx context.Context) ([]Hook, error) {
 		}
 		all = append(all, h)
 	}
-	slices.SortFunc(all, func(a, b Hook) int { return strings.Compare(strings.ToLower(a.Name), strings.ToLower(b.Name)) })
+	slices.SortFunc(all, func(a, b ctl.Hook) int { return strings.Compare(strings.ToLower(a.Name), strings.ToLower(b.Name)) })
 	return all, nil
 }
 
 // Get returns one hook.
-func (e *Engine) Get(ctx context.Context, id string) (Hook, error) {
+func (e *Engine) Get(ctx context.Context, id string) (ctl.Hook, error) {
 	w, err := e.worker(id)
 	if err != nil {
-		return Hook{}, err
+		return ctl.Hook{}, err
 	}
 	return w.hook(ctx)
 }
 
 // check returns all that is wrong with a spec for the hook of this id.
-func (e *Engine) check(s *Spec, id string) error {
-	faults := s.faults()
+func (e *Engine) check(s *ctl.HookSpec, id string) error {
+	faults := faultsOf(s)
 	for _, w := range e.list() {
 		if d := w.document(); d.ID != id && strings.EqualFold(d.Name, s.Name) {
 			faults = append(faults, problem.Fault{Path: "name", Value: s.Name, Rule: "not the name of another hook", Cure: "choose another name"})
@@ -195,8 +196,8 @@ func (e *Engine) check(s *Spec, id string) error {
 }
 
 // Add makes a hook, which is told of what comes from now on. Its secret is returned this once.
-func (e *Engine) Add(ctx context.Context, s Spec, by string) (h Hook, secret string, err error) {
-	s = s.tidied()
+func (e *Engine) Add(ctx context.Context, s ctl.HookSpec, by string) (h ctl.Hook, secret string, err error) {
+	s = tidied(s)
 	e.changing.Lock()
 	defer e.changing.Unlock()
 	if err := e.check(&s, ""); err != nil {
@@ -207,7 +208,7 @@ func (e *Engine) Add(ctx context.Context, s Spec, by string) (h Hook, secret str
 	}
 	now := time.Now().UTC().Truncate(time.Millisecond)
 	raw := newSecret()
-	d := document{Spec: s, ID: ids.Random(10), Revision: 1, Created: now, By: by, Rotated: now}
+	d := document{HookSpec: s, ID: ids.Random(10), Revision: 1, Created: now, By: by, Rotated: now}
 	d.Secret = e.seal(d.ID, raw)
 	w, err := e.newWorker(d, place{Passed: e.cfg.Archive.LastChange()})
 	if err != nil {
@@ -225,8 +226,8 @@ func (e *Engine) Add(ctx context.Context, s Spec, by string) (h Hook, secret str
 }
 
 // Change replaces what is decided about a hook, if its revision is still this one.
-func (e *Engine) Change(ctx context.Context, id string, revision uint64, s Spec) (h Hook, err error) {
-	s = s.tidied()
+func (e *Engine) Change(ctx context.Context, id string, revision uint64, s ctl.HookSpec) (h ctl.Hook, err error) {
+	s = tidied(s)
 	w, err := e.changed(id, func(w *worker, d *document) error {
 		if revision != d.Revision {
 			return problem.New(problem.Conflict, "hook.changed", "somebody changed the hook meanwhile", "look at it as it is now and change it again")
@@ -234,7 +235,7 @@ func (e *Engine) Change(ctx context.Context, id string, revision uint64, s Spec)
 		if err := e.check(&s, id); err != nil {
 			return err
 		}
-		d.Spec = s
+		d.HookSpec = s
 		return nil
 	})
 	if err != nil {

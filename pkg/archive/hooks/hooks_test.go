@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/coraltele/sanchar/pkg/base/problem"
+	"github.com/coraltele/sanchar/pkg/platform/ctl"
 	"github.com/coraltele/sanchar/pkg/record"
 )
 
@@ -26,13 +27,13 @@ func TestAHookIsToldInOrderAndOnce(t *testing.T) {
 	}
 	seen := map[string]bool{}
 	for _, d := range got {
-		if seen[d.id] || strings.Contains(d.id, ".") || d.Type != EventNew || d.signed != 1 || !d.Timestamp.Equal(d.Data.Message.At) {
+		if seen[d.id] || strings.Contains(d.id, ".") || d.Type != ctl.HookNew || d.signed != 1 || !d.Timestamp.Equal(d.Data.Message.At) {
 			t.Errorf("%+v", d)
 		}
 		seen[d.id] = true
 	}
-	end := r.health(h.ID, func(h *Health) bool { return h.Waiting == 0 })
-	if end.State != StateWorking || end.LastSuccess.IsZero() || end.Failure != nil {
+	end := r.health(h.ID, func(h *ctl.HookHealth) bool { return h.Waiting == 0 })
+	if end.State != ctl.HookWorking || end.LastSuccess.IsZero() || end.Failure != nil {
 		t.Errorf("%+v", end)
 	}
 	r.restart()
@@ -46,12 +47,12 @@ func TestAHookIsToldWhatItAsksFor(t *testing.T) {
 	t.Parallel()
 	r, all, some, bare := start(t), newTarget(t), newTarget(t), newTarget(t)
 	r.hook(all, all.spec("all", Events()...))
-	of := some.spec("of one", EventNew)
+	of := some.spec("of one", ctl.HookNew)
 	of.Users = []string{" Meera ", "Meera"}
 	if h := r.hook(some, of); !slices.Equal(h.Users, []string{"Meera"}) {
-		t.Errorf("%+v", h.Spec)
+		t.Errorf("%+v", h.HookSpec)
 	}
-	without := bare.spec("bare", EventNew, EventReceipt)
+	without := bare.spec("bare", ctl.HookNew, ctl.HookReceipt)
 	without.Content = false
 	r.hook(bare, without)
 
@@ -67,7 +68,7 @@ func TestAHookIsToldWhatItAsksFor(t *testing.T) {
 
 	got := all.await(4)
 	kinds := []string{got[0].Type, got[1].Type, got[2].Type, got[3].Type}
-	if !slices.Equal(kinds, []string{EventNew, EventStatus, EventReceipt, EventNew}) {
+	if !slices.Equal(kinds, []string{ctl.HookNew, ctl.HookStatus, ctl.HookReceipt, ctl.HookNew}) {
 		t.Errorf("%q", kinds)
 	}
 	if d := got[0].Data.Message; d.Text != "नमस्ते" || string(d.Content) != "नमस्ते" || len(d.Files) != 1 {
@@ -83,7 +84,7 @@ func TestAHookIsToldWhatItAsksFor(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 	for _, d := range bare.await(3) {
-		if m := d.Data.Message; m.Text != "" || m.Content != nil || len(m.Files) > 0 && m.Files[0].Name != "" || d.Type == EventStatus {
+		if m := d.Data.Message; m.Text != "" || m.Content != nil || len(m.Files) > 0 && m.Files[0].Name != "" || d.Type == ctl.HookStatus {
 			t.Errorf("%+v", d)
 		}
 	}
@@ -116,16 +117,16 @@ func TestTargetsThatFail(t *testing.T) {
 		text   string
 		state  string
 	}{
-		"error":     {code(500), 500, "answered 500", StateRetry},
-		"busy":      {code(503, "Retry-After", "7200"), 503, "answered 503", StateRetry},
-		"redirect":  {code(307, "Location", "https://192.0.2.1/elsewhere"), 307, "a redirect", StateRetry},
-		"forbidden": {code(401), 401, "answered 401", StateRetry},
-		"missing":   {code(404), 404, "answered 404", StateRetry},
-		"gone":      {code(410), 410, "no more events", StateParked},
-		"endless":   {endless, 500, "answered 500", StateRetry},
+		"error":     {code(500), 500, "answered 500", ctl.HookRetry},
+		"busy":      {code(503, "Retry-After", "7200"), 503, "answered 503", ctl.HookRetry},
+		"redirect":  {code(307, "Location", "https://192.0.2.1/elsewhere"), 307, "a redirect", ctl.HookRetry},
+		"forbidden": {code(401), 401, "answered 401", ctl.HookRetry},
+		"missing":   {code(404), 404, "answered 404", ctl.HookRetry},
+		"gone":      {code(410), 410, "no more events", ctl.HookParked},
+		"endless":   {endless, 500, "answered 500", ctl.HookRetry},
 		"cut off": {func(w http.ResponseWriter, _ *http.Request) bool {
 			panic(http.ErrAbortHandler)
-		}, 0, "cannot be reached", StateRetry},
+		}, 0, "cannot be reached", ctl.HookRetry},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -133,24 +134,24 @@ func TestTargetsThatFail(t *testing.T) {
 			g.behave = c.behave
 			h := r.hook(g, g.spec("CRM"))
 			r.store(message("asha", "vikram", "text 0"), message("asha", "vikram", "text 1"))
-			bad := r.health(h.ID, func(h *Health) bool { return h.Failure != nil && h.Waiting == 2 })
+			bad := r.health(h.ID, func(h *ctl.HookHealth) bool { return h.Failure != nil && h.Waiting == 2 })
 			if f := bad.Failure; bad.State != c.state || f.Code != c.code || !strings.Contains(f.Text, c.text) || f.Cure == "" || f.At.IsZero() || bad.Since.IsZero() || bad.Tries == 0 {
 				t.Errorf("%+v %+v", bad, bad.Failure)
 			}
-			if next := time.Until(bad.NextTry); c.state == StateRetry && (next > time.Hour || name == "busy" && next < 50*time.Minute) {
+			if next := time.Until(bad.NextTry); c.state == ctl.HookRetry && (next > time.Hour || name == "busy" && next < 50*time.Minute) {
 				t.Errorf("next try in %v", next)
 			}
 			if res, err := r.hooks.Test(t.Context(), h.ID); err != nil || res.OK || res.Code != c.code || res.Failure == nil {
 				t.Errorf("%+v %v", res, err)
 			}
 			g.set(func() { g.behave = nil })
-			if _, err := r.hooks.Resume(t.Context(), h.ID, SkipNone); err != nil {
+			if _, err := r.hooks.Resume(t.Context(), h.ID, ctl.HookSkipNone); err != nil {
 				t.Fatal(err)
 			}
 			if got := g.await(2); !slices.Equal(texts(got), numbered(2)) {
 				t.Errorf("%q", texts(got))
 			}
-			if end := r.health(h.ID, func(h *Health) bool { return h.Waiting == 0 }); end.Failure != nil || end.State != StateWorking || end.Tries != 0 || len(r.hooks.Alarms()) != 0 {
+			if end := r.health(h.ID, func(h *ctl.HookHealth) bool { return h.Waiting == 0 }); end.Failure != nil || end.State != ctl.HookWorking || end.Tries != 0 || len(r.hooks.Alarms()) != 0 {
 				t.Errorf("%+v %+v", end, r.hooks.Alarms())
 			}
 		})
@@ -166,7 +167,7 @@ func TestTargetsThatAreNotReached(t *testing.T) {
 	closed := newTarget(t)
 	closed.srv.Close()
 	for _, c := range []struct {
-		spec Spec
+		spec ctl.HookSpec
 		text string
 	}{{stranger, "authority that is not known"}, {closed.spec("closed"), "refuses connections"}} {
 		h := r.hook(g, c.spec)
@@ -174,7 +175,7 @@ func TestTargetsThatAreNotReached(t *testing.T) {
 			t.Errorf("%+v %+v %v", res, res.Failure, err)
 		}
 	}
-	r.hooks.way = func(s *Spec) (http.RoundTripper, error) { return newTransport(s, guardAddress) }
+	r.hooks.way = func(s *ctl.HookSpec) (http.RoundTripper, error) { return newTransport(s, guardAddress) }
 	own := g.spec("own")
 	own.URL = strings.Replace(own.URL, "example.com", "localhost", 1)
 	h := r.hook(g, own)
@@ -200,7 +201,7 @@ func TestASlowHookSlowsNobody(t *testing.T) {
 	if got := quick.await(20); !slices.Equal(texts(got), numbered(20)) {
 		t.Errorf("%q", texts(got))
 	}
-	if n := r.health(h.ID, func(*Health) bool { return true }).Waiting; n != 20 {
+	if n := r.health(h.ID, func(*ctl.HookHealth) bool { return true }).Waiting; n != 20 {
 		t.Errorf("%d wait for the slow one", n)
 	}
 	close(release)
@@ -225,19 +226,19 @@ func TestHooksAreChangedRotatedTestedAndRemoved(t *testing.T) {
 	if res, err := r.hooks.Test(t.Context(), h.ID); err != nil || !res.OK || res.Code != 200 || res.Took == 0 {
 		t.Errorf("%+v %v", res, err)
 	}
-	if d := g.await(2)[1]; d.Type != EventTest || d.Data.Message != nil || !strings.HasPrefix(d.id, "test_") {
+	if d := g.await(2)[1]; d.Type != ctl.HookTest || d.Data.Message != nil || !strings.HasPrefix(d.id, "test_") {
 		t.Errorf("%+v", d)
 	}
 	now, err := r.hooks.Get(t.Context(), h.ID)
 	if err != nil || now.Revision != 2 || !now.Rotated.After(now.Created.Add(-time.Second)) {
 		t.Errorf("%+v %v", now, err)
 	}
-	off := now.Spec
+	off := now.HookSpec
 	off.Disabled = true
 	if _, err := r.hooks.Change(t.Context(), h.ID, 1, off); problem.Of(err).Code != "hook.changed" {
 		t.Error(err)
 	}
-	if now, err = r.hooks.Change(t.Context(), h.ID, 2, off); err != nil || now.Health.State != StateOff {
+	if now, err = r.hooks.Change(t.Context(), h.ID, 2, off); err != nil || now.Health.State != ctl.HookOff {
 		t.Errorf("%+v %v", now, err)
 	}
 	if _, any := r.hooks.Followed(); any {
@@ -258,7 +259,7 @@ func TestHooksAreChangedRotatedTestedAndRemoved(t *testing.T) {
 	}
 	for _, err := range []error{
 		r.hooks.Remove(h.ID), second2(r.hooks.Rotate(h.ID)), second2(r.hooks.Get(t.Context(), h.ID)), second2(r.hooks.Test(t.Context(), h.ID)),
-		second2(r.hooks.Resume(t.Context(), h.ID, SkipNone)),
+		second2(r.hooks.Resume(t.Context(), h.ID, ctl.HookSkipNone)),
 	} {
 		if !problem.Is(err, problem.Missing) {
 			t.Error(err)
@@ -276,33 +277,33 @@ func TestSpecsAreChecked(t *testing.T) {
 	t.Parallel()
 	r, g := start(t), newTarget(t)
 	r.hook(g, g.spec("CRM"))
-	good := Spec{Name: "x", URL: "https://hooks.example.com:8443/a?b=c", Events: []string{EventNew}}
+	good := ctl.HookSpec{Name: "x", URL: "https://hooks.example.com:8443/a?b=c", Events: []string{ctl.HookNew}}
 	for name, c := range map[string]struct {
-		change func(*Spec)
+		change func(*ctl.HookSpec)
 		path   string
 	}{
-		"no name":         {func(s *Spec) { s.Name = " " }, "name"},
-		"lines":           {func(s *Spec) { s.Name = "a\nb" }, "name"},
-		"taken":           {func(s *Spec) { s.Name = "crm" }, "name"},
-		"http":            {func(s *Spec) { s.URL = "http://hooks.example.com/" }, "url"},
-		"no host":         {func(s *Spec) { s.URL = "https:///x" }, "url"},
-		"user":            {func(s *Spec) { s.URL = "https://a:b@hooks.example.com/" }, "url"},
-		"fragment":        {func(s *Spec) { s.URL = "https://hooks.example.com/#x" }, "url"},
-		"port":            {func(s *Spec) { s.URL = "https://hooks.example.com:0/" }, "url"},
-		"long":            {func(s *Spec) { s.URL = "https://hooks.example.com/" + strings.Repeat("x", maxURL) }, "url"},
-		"loopback":        {func(s *Spec) { s.URL = "https://127.0.0.2/" }, "url"},
-		"mapped":          {func(s *Spec) { s.URL = "https://[::ffff:127.0.0.1]/" }, "url"},
-		"unspecified":     {func(s *Spec) { s.URL = "https://0.0.0.0/" }, "url"},
-		"this network":    {func(s *Spec) { s.URL = "https://0.1.2.3/" }, "url"},
-		"link-local":      {func(s *Spec) { s.URL = "https://169.254.169.254/" }, "url"},
-		"link-local six":  {func(s *Spec) { s.URL = "https://[fe80::1]/" }, "url"},
-		"multicast":       {func(s *Spec) { s.URL = "https://[ff02::1]/" }, "url"},
-		"no events":       {func(s *Spec) { s.Events = nil }, "events"},
-		"unknown event":   {func(s *Spec) { s.Events = []string{"call.new"} }, "events"},
-		"many users":      {func(s *Spec) { s.Users = numbered(maxUsers + 1) }, "users"},
-		"no certificate":  {func(s *Spec) { s.CA = "hello" }, "ca"},
-		"a key":           {func(s *Spec) { s.CA = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----" }, "ca"},
-		"bad certificate": {func(s *Spec) { s.CA = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----" }, "ca"},
+		"no name":         {func(s *ctl.HookSpec) { s.Name = " " }, "name"},
+		"lines":           {func(s *ctl.HookSpec) { s.Name = "a\nb" }, "name"},
+		"taken":           {func(s *ctl.HookSpec) { s.Name = "crm" }, "name"},
+		"http":            {func(s *ctl.HookSpec) { s.URL = "http://hooks.example.com/" }, "url"},
+		"no host":         {func(s *ctl.HookSpec) { s.URL = "https:///x" }, "url"},
+		"user":            {func(s *ctl.HookSpec) { s.URL = "https://a:b@hooks.example.com/" }, "url"},
+		"fragment":        {func(s *ctl.HookSpec) { s.URL = "https://hooks.example.com/#x" }, "url"},
+		"port":            {func(s *ctl.HookSpec) { s.URL = "https://hooks.example.com:0/" }, "url"},
+		"long":            {func(s *ctl.HookSpec) { s.URL = "https://hooks.example.com/" + strings.Repeat("x", maxURL) }, "url"},
+		"loopback":        {func(s *ctl.HookSpec) { s.URL = "https://127.0.0.2/" }, "url"},
+		"mapped":          {func(s *ctl.HookSpec) { s.URL = "https://[::ffff:127.0.0.1]/" }, "url"},
+		"unspecified":     {func(s *ctl.HookSpec) { s.URL = "https://0.0.0.0/" }, "url"},
+		"this network":    {func(s *ctl.HookSpec) { s.URL = "https://0.1.2.3/" }, "url"},
+		"link-local":      {func(s *ctl.HookSpec) { s.URL = "https://169.254.169.254/" }, "url"},
+		"link-local six":  {func(s *ctl.HookSpec) { s.URL = "https://[fe80::1]/" }, "url"},
+		"multicast":       {func(s *ctl.HookSpec) { s.URL = "https://[ff02::1]/" }, "url"},
+		"no events":       {func(s *ctl.HookSpec) { s.Events = nil }, "events"},
+		"unknown event":   {func(s *ctl.HookSpec) { s.Events = []string{"call.new"} }, "events"},
+		"many users":      {func(s *ctl.HookSpec) { s.Users = numbered(maxUsers + 1) }, "users"},
+		"no certificate":  {func(s *ctl.HookSpec) { s.CA = "hello" }, "ca"},
+		"a key":           {func(s *ctl.HookSpec) { s.CA = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----" }, "ca"},
+		"bad certificate": {func(s *ctl.HookSpec) { s.CA = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----" }, "ca"},
 	} {
 		s := good
 		c.change(&s)
@@ -332,8 +333,8 @@ func FuzzSpec(f *testing.F) {
 	f.Add("CRM", "https://hooks.example.com/x", "")
 	f.Add("CRM", "https://[::1%25eth0]:443/", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----")
 	f.Fuzz(func(t *testing.T, name, url, ca string) {
-		s := Spec{Name: name, URL: url, CA: ca, Events: Events()}.tidied()
-		if s.faults() != nil {
+		s := tidied(ctl.HookSpec{Name: name, URL: url, CA: ca, Events: Events()})
+		if faultsOf(&s) != nil {
 			return
 		}
 		if _, err := newTransport(&s, guardAddress); err != nil {

@@ -25,6 +25,7 @@ import (
 
 	"github.com/coraltele/sanchar/pkg/archive/records"
 	"github.com/coraltele/sanchar/pkg/base/ids"
+	"github.com/coraltele/sanchar/pkg/platform/ctl"
 	"github.com/coraltele/sanchar/pkg/record"
 )
 
@@ -79,7 +80,7 @@ func open(dir string) (a *records.Archive, e *Engine, err error) {
 }
 
 // here is the way to a target on this machine, whatever its name.
-func here(s *Spec) (http.RoundTripper, error) {
+func here(s *ctl.HookSpec) (http.RoundTripper, error) {
 	way, err := newTransport(s, nil)
 	if err != nil {
 		return nil, err
@@ -161,7 +162,7 @@ type target struct {
 type delivery struct {
 	id     string
 	signed int // signatures
-	Event
+	ctl.HookEvent
 }
 
 func newTarget(t testing.TB) *target {
@@ -179,11 +180,11 @@ func (g *target) ca() string {
 // url has the name that the target's certificate is for.
 func (g *target) url() string { return strings.Replace(g.srv.URL, "127.0.0.1", "example.com", 1) }
 
-func (g *target) spec(name string, events ...string) Spec {
+func (g *target) spec(name string, events ...string) ctl.HookSpec {
 	if events == nil {
-		events = []string{EventNew}
+		events = []string{ctl.HookNew}
 	}
-	return Spec{Name: name, URL: g.url() + "/in?x=1", Events: events, CA: g.ca(), Content: true}
+	return ctl.HookSpec{Name: name, URL: g.url() + "/in?x=1", Events: events, CA: g.ca(), Content: true}
 }
 
 func (g *target) set(do func()) {
@@ -209,7 +210,7 @@ func (g *target) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if n := verified(r.Header, body, g.secrets); n == 0 || r.Header.Get("Content-Type") != "application/json" || r.Method != http.MethodPost || r.URL.RawQuery != "x=1" {
 		g.t.Errorf("%s %s %v: %d signatures are right", r.Method, r.URL, r.Header, n)
 	}
-	if err := json.Unmarshal(body, &d.Event); err != nil {
+	if err := json.Unmarshal(body, &d.HookEvent); err != nil {
 		g.t.Errorf("%v in %s", err, body)
 	}
 	g.got = append(g.got, d)
@@ -258,7 +259,7 @@ func (g *target) await(n int) []delivery {
 }
 
 // hook adds a hook whose target knows its secret.
-func (r *rig) hook(g *target, s Spec) Hook {
+func (r *rig) hook(g *target, s ctl.HookSpec) ctl.Hook {
 	r.t.Helper()
 	h, secret, err := r.hooks.Add(context.Background(), s, "Owner")
 	if err != nil {
@@ -269,9 +270,9 @@ func (r *rig) hook(g *target, s Spec) Hook {
 }
 
 // health waits until a hook's health is as wanted.
-func (r *rig) health(id string, want func(*Health) bool) Health {
+func (r *rig) health(id string, want func(*ctl.HookHealth) bool) ctl.HookHealth {
 	r.t.Helper()
-	var h Hook
+	var h ctl.Hook
 	for range 3000 {
 		var err error
 		if h, err = r.hooks.Get(context.Background(), id); err != nil {

@@ -17,40 +17,37 @@ import (
 	"time"
 
 	"github.com/coraltele/sanchar/pkg/base/ids"
+	"github.com/coraltele/sanchar/pkg/platform/ctl"
 )
 
-// Failure is why an event was not taken, and what to do about it.
-type Failure struct {
-	At   time.Time `json:"at"`
-	Text string    `json:"text"`
-	Cure string    `json:"cure"`
-	Code int       `json:"code,omitempty" doc:"HTTP status of the answer, if there was one"`
-
+// failed is why an event was not taken, and what follows from it.
+type failed struct {
+	ctl.HookFailure
 	wait  time.Duration // that the target asks for
 	final bool          // it wants no more
 }
 
-// Result is what became of a try by an admin.
-type Result struct {
-	OK      bool          `json:"ok"`
-	Code    int           `json:"code,omitempty" doc:"HTTP status of the answer, if there was one"`
-	Took    time.Duration `json:"took"`
-	Failure *Failure      `json:"failure,omitempty"`
+// told is what may be told of it, nil for none.
+func (f *failed) told() *ctl.HookFailure {
+	if f == nil {
+		return nil
+	}
+	return &f.HookFailure
 }
 
 // Test sends a test event now, past all that waits. When it is taken, what waits is tried as well.
-func (e *Engine) Test(ctx context.Context, id string) (r Result, err error) {
+func (e *Engine) Test(ctx context.Context, id string) (r ctl.HookResult, err error) {
 	w, err := e.worker(id)
 	if err != nil {
 		return r, err
 	}
 	began := time.Now()
-	body, err := json.Marshal(Event{Type: EventTest, Timestamp: began.UTC().Truncate(time.Millisecond)})
+	body, err := json.Marshal(ctl.HookEvent{Type: ctl.HookTest, Timestamp: began.UTC().Truncate(time.Millisecond)})
 	if err != nil {
 		return r, err
 	}
 	code := 0
-	r.Failure = w.post(ctx, &outgoing{id: "test_" + ids.Random(10), body: body}, &code)
+	r.Failure = w.post(ctx, &outgoing{id: "test_" + ids.Random(10), body: body}, &code).told()
 	r.OK, r.Code, r.Took = r.Failure == nil, code, time.Since(began)
 	if r.OK {
 		w.mu.Lock()
@@ -61,14 +58,14 @@ func (e *Engine) Test(ctx context.Context, id string) (r Result, err error) {
 	return r, ctx.Err()
 }
 
-func (w *worker) send(ctx context.Context, ev *outgoing) *Failure {
+func (w *worker) send(ctx context.Context, ev *outgoing) *failed {
 	var code int
 	return w.post(ctx, ev, &code)
 }
 
 // post sends an event and says why it was not taken, nil if it was. An answer is read so far only
 // that the connection can be used again.
-func (w *worker) post(ctx context.Context, ev *outgoing, code *int) *Failure {
+func (w *worker) post(ctx context.Context, ev *outgoing, code *int) *failed {
 	ctx, cancel := context.WithTimeout(ctx, requestTime)
 	defer cancel()
 	w.mu.Lock()
@@ -95,12 +92,12 @@ func (w *worker) post(ctx context.Context, ev *outgoing, code *int) *Failure {
 	return answered(resp)
 }
 
-func failure(code int, text, cure string) *Failure {
-	return &Failure{At: time.Now().UTC(), Text: text, Cure: cure, Code: code}
+func failure(code int, text, cure string) *failed {
+	return &failed{HookFailure: ctl.HookFailure{At: time.Now().UTC(), Text: text, Cure: cure, Code: code}}
 }
 
 // answered judges an answer.
-func answered(resp *http.Response) *Failure {
+func answered(resp *http.Response) *failed {
 	code := resp.StatusCode
 	f := failure(code, fmt.Sprintf("the target answered %d", code), "look at the log of the target")
 	switch {
@@ -124,7 +121,7 @@ func answered(resp *http.Response) *Failure {
 }
 
 // unreached judges a request without an answer.
-func unreached(err error) *Failure {
+func unreached(err error) *failed {
 	const look = "look whether the target runs and can be reached from the box"
 	text, cure := "the target cannot be reached", look
 	var unknown x509.UnknownAuthorityError

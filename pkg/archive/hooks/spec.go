@@ -9,22 +9,14 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 	"unicode"
 
 	"github.com/coraltele/sanchar/pkg/base/problem"
-)
-
-// Events that a hook can be told of.
-const (
-	EventNew     = "message.new"     // somebody wrote
-	EventStatus  = "message.status"  // a message was sent, delivered, displayed, or failed
-	EventReceipt = "message.receipt" // a device said so
-	EventTest    = "hook.test"       // an admin tried the hook
+	"github.com/coraltele/sanchar/pkg/platform/ctl"
 )
 
 // Events lists those that a hook can ask for.
-func Events() []string { return []string{EventNew, EventStatus, EventReceipt} }
+func Events() []string { return []string{ctl.HookNew, ctl.HookStatus, ctl.HookReceipt} }
 
 // Limits of a hook. They keep the document small and its owner out of slips.
 const (
@@ -35,30 +27,8 @@ const (
 	maxCA    = 64 << 10
 )
 
-// Spec is what an admin decides about a hook.
-type Spec struct {
-	Name     string   `json:"name" doc:"what it is for" example:"CRM"`
-	URL      string   `json:"url" doc:"where events are posted; https only" example:"https://crm.example.com/hooks/sanchar"`
-	Events   []string `json:"events" doc:"which events: message.new, message.status, message.receipt"`
-	Users    []string `json:"users" doc:"names of the users whose messages it is told of, as sender or recipient; none is all"`
-	Content  bool     `json:"content" doc:"with what messages say, as far as the log keeps it; without it only that there was one"`
-	CA       string   `json:"ca" doc:"certificates, in PEM, that the target's is verified against; empty for those that the system trusts"`
-	Disabled bool     `json:"disabled" doc:"it is told nothing, and nothing is kept for it"`
-}
-
-// Hook is a hook and how it does.
-type Hook struct {
-	Spec
-	ID       string    `json:"id"`
-	Revision uint64    `json:"revision" doc:"grows with each change; guards against overwriting another's"`
-	Created  time.Time `json:"created"`
-	By       string    `json:"by" doc:"who made it"`
-	Rotated  time.Time `json:"rotated" doc:"when its secret was made"`
-	Health   Health    `json:"health"`
-}
-
 // tidied returns the spec as it is kept.
-func (s Spec) tidied() Spec {
+func tidied(s ctl.HookSpec) ctl.HookSpec {
 	s.Name, s.URL, s.CA = strings.TrimSpace(s.Name), strings.TrimSpace(s.URL), strings.TrimSpace(s.CA)
 	s.Events = slices.Clone(s.Events)
 	slices.Sort(s.Events)
@@ -73,8 +43,8 @@ func (s Spec) tidied() Spec {
 	return s
 }
 
-// faults returns all that is wrong with a spec.
-func (s *Spec) faults() (faults []problem.Fault) {
+// faultsOf returns all that is wrong with a spec.
+func faultsOf(s *ctl.HookSpec) (faults []problem.Fault) {
 	bad := func(path, value, rule, cure string) {
 		faults = append(faults, problem.Fault{Path: path, Value: value, Rule: rule, Cure: cure})
 	}
@@ -137,9 +107,6 @@ func shownURL(text string) string {
 	return u.Scheme + "://" + u.Host
 }
 
-// Target is where a hook's events go, without what may be secret in the address.
-func (s *Spec) Target() string { return shownURL(s.URL) }
-
 // pool reads certificates, nil for none.
 func pool(text string) (*x509.CertPool, error) {
 	if text == "" {
@@ -171,6 +138,6 @@ func pool(text string) (*x509.CertPool, error) {
 }
 
 // about reports whether a hook is told of what is between these users.
-func (s *Spec) about(sender, recipient string) bool {
+func about(s *ctl.HookSpec, sender, recipient string) bool {
 	return len(s.Users) == 0 || slices.ContainsFunc(s.Users, func(u string) bool { return strings.EqualFold(u, sender) || strings.EqualFold(u, recipient) })
 }

@@ -10,6 +10,8 @@ import (
 	"net/netip"
 	"syscall"
 	"time"
+
+	"github.com/coraltele/sanchar/pkg/platform/ctl"
 )
 
 // Limits of a request. A target that is slower keeps its own events back, and nobody else's.
@@ -60,7 +62,7 @@ func guardAddress(_, address string, _ syscall.RawConn) error {
 }
 
 // newTransport returns the way to a hook's target: verified TLS, no proxy.
-func newTransport(s *Spec, guard func(network, address string, c syscall.RawConn) error) (*http.Transport, error) {
+func newTransport(s *ctl.HookSpec, guard func(network, address string, c syscall.RawConn) error) (*http.Transport, error) {
 	roots, err := pool(s.CA)
 	if err != nil {
 		return nil, err

@@ -13,6 +13,7 @@ import (
 
 	"github.com/coraltele/sanchar/pkg/archive/records"
 	"github.com/coraltele/sanchar/pkg/base/problem"
+	"github.com/coraltele/sanchar/pkg/platform/ctl"
 	"github.com/coraltele/sanchar/pkg/record"
 )
 
@@ -95,12 +96,12 @@ func inBubble(t *testing.T, test func(t *testing.T, e *Engine, a *fakeArchive, g
 		if err != nil {
 			t.Fatal(err)
 		}
-		e.way = func(*Spec) (http.RoundTripper, error) { return g, nil }
+		e.way = func(*ctl.HookSpec) (http.RoundTripper, error) { return g, nil }
 		ctx, cancel := context.WithCancel(context.Background())
 		done := make(chan error, 1)
 		go func() { done <- e.Run(ctx) }()
 		synctest.Wait()
-		h, _, err := e.Add(ctx, Spec{Name: "CRM", URL: "https://x.example/", Events: Events()}, "Owner")
+		h, _, err := e.Add(ctx, ctl.HookSpec{Name: "CRM", URL: "https://x.example/", Events: Events()}, "Owner")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -158,7 +159,7 @@ func TestAHookIsParkedAfterADay(t *testing.T) {
 		if len(g.times()) != tried {
 			t.Error("a parked hook was tried")
 		}
-		if h, err := e.Resume(t.Context(), id, SkipNone); err != nil || h.Health.State != StateWorking {
+		if h, err := e.Resume(t.Context(), id, ctl.HookSkipNone); err != nil || h.Health.State != ctl.HookWorking {
 			t.Errorf("%+v %v", h, err)
 		}
 		synctest.Wait()
@@ -170,7 +171,7 @@ func TestAHookIsParkedAfterADay(t *testing.T) {
 
 func TestWhatFailedCanBeSkipped(t *testing.T) {
 	inBubble(t, func(t *testing.T, e *Engine, a *fakeArchive, g *tries, id string) {
-		if _, err := e.Resume(t.Context(), id, SkipOne); problem.Of(err).Code != "hook.skip" {
+		if _, err := e.Resume(t.Context(), id, ctl.HookSkipOne); problem.Of(err).Code != "hook.skip" {
 			t.Error(err)
 		}
 		g.be(false, true)
@@ -181,10 +182,10 @@ func TestWhatFailedCanBeSkipped(t *testing.T) {
 		if f := h.Health.Failure; err != nil || f == nil || !strings.Contains(f.Text, "15 seconds") || h.Health.Waiting != 5 {
 			t.Fatalf("%+v %v", h.Health, err)
 		}
-		if h, err := e.Resume(t.Context(), id, SkipOne); err != nil || h.Health.Waiting != 4 {
+		if h, err := e.Resume(t.Context(), id, ctl.HookSkipOne); err != nil || h.Health.Waiting != 4 {
 			t.Errorf("%+v %v", h.Health, err)
 		}
-		if h, err := e.Resume(t.Context(), id, SkipAll); err != nil || h.Health.Waiting != 0 {
+		if h, err := e.Resume(t.Context(), id, ctl.HookSkipAll); err != nil || h.Health.Waiting != 0 {
 			t.Errorf("%+v %v", h.Health, err)
 		}
 		if _, err := e.Resume(t.Context(), id, "some"); problem.Of(err).Code != "hook.invalid" {
@@ -224,7 +225,7 @@ func TestWhatTheLogHasNoMoreIsPassed(t *testing.T) {
 		a.gone = a.all[0].ID
 		a.mu.Unlock()
 		g.be(false, false)
-		if _, err := e.Resume(t.Context(), id, SkipNone); err != nil {
+		if _, err := e.Resume(t.Context(), id, ctl.HookSkipNone); err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait()

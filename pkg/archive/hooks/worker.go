@@ -58,7 +58,7 @@ func (w *worker) adopt(d document) error {
 			return err
 		}
 	}
-	way, err := w.e.way(&d.Spec)
+	way, err := w.e.way(&d.HookSpec)
 	if err != nil {
 		return err
 	}
@@ -183,7 +183,7 @@ func (w *worker) complain(ctx context.Context, err error) {
 // deliver tells the hook of one change. It reports false when the next one has to wait.
 func (w *worker) deliver(ctx context.Context, c records.Change) bool {
 	w.mu.Lock()
-	spec, turn := w.doc.Spec, w.turn
+	spec, turn := w.doc.HookSpec, w.turn
 	w.mu.Unlock()
 	ev, err := w.e.event(ctx, &spec, c)
 	if err != nil {
@@ -193,17 +193,17 @@ func (w *worker) deliver(ctx context.Context, c records.Change) bool {
 		w.place.Next = time.Now().Add(archiveOut)
 		return false
 	}
-	var failed *Failure
+	var f *failed
 	if ev != nil {
-		failed = w.send(ctx, ev)
+		f = w.send(ctx, ev)
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	switch {
 	case ctx.Err() != nil || turn != w.turn:
 		return false // it comes again, or an admin skipped it
-	case failed != nil:
-		w.failLocked(c.Number, failed)
+	case f != nil:
+		w.failLocked(c.Number, f)
 		return false
 	}
 	w.passLocked(c.Number, ev != nil)
@@ -228,7 +228,7 @@ func (w *worker) passLocked(number uint64, told bool) {
 }
 
 // failLocked notes a try that failed, and when the next one is, if there is one.
-func (w *worker) failLocked(number uint64, f *Failure) {
+func (w *worker) failLocked(number uint64, f *failed) {
 	now := time.Now().UTC()
 	p := &w.place
 	if p.At != number || p.First.IsZero() {
@@ -237,7 +237,7 @@ func (w *worker) failLocked(number uint64, f *Failure) {
 	if p.Failed == nil {
 		w.e.cfg.Log.Warn("a hook does not take an event", "hook", w.doc.Name, "err", f.Text)
 	}
-	p.Failed, p.Tries = f, p.Tries+1
+	p.Failed, p.Tries = f.told(), p.Tries+1
 	pause := max(pauseAfter(p.Tries), f.wait)
 	p.Next = now.Add(pause)
 	if p.Parked = f.final || p.Next.Sub(p.First) > parkAfter; p.Parked {
