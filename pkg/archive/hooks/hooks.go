@@ -249,7 +249,7 @@ func (e *Engine) Rotate(id string) (secret string, err error) {
 	raw := newSecret()
 	_, err = e.changed(id, func(_ *worker, d *document) error {
 		now := time.Now().UTC().Truncate(time.Millisecond)
-		d.Before, d.BeforeUntil = d.Secret, now.Add(overlap)
+		d.Before, d.BeforeUntil = d.Secret, now.Add(ctl.HookOverlap)
 		d.Secret, d.Rotated = e.seal(id, raw), now
 		return nil
 	})

@@ -20,8 +20,6 @@ const (
 	headerSignature = "Webhook-Signature"
 	secretPrefix    = "whsec_"
 	secretBytes     = 32
-	// overlap is how long the secret before the newest signs as well: meanwhile a receiver changes over.
-	overlap = 24 * time.Hour
 )
 
 func newSecret() []byte {

@@ -208,7 +208,7 @@ func TestAnOldSecretSignsForADay(t *testing.T) {
 			t.Fatal(err)
 		}
 		a.add(e, 1)
-		time.Sleep(overlap)
+		time.Sleep(ctl.HookOverlap)
 		a.add(e, 1)
 		if len(g.sigs) != 2 || g.sigs[0] != 2 || g.sigs[1] != 1 {
 			t.Errorf("%v signatures", g.sigs)

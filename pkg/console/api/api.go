@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"reflect"
 	"strings"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -42,6 +43,19 @@ type Switch interface {
 	Calls(ctx context.Context) ([]ctl.LiveCall, error)
 	HangUp(ctx context.Context, id, by string) error
 	CA(ctx context.Context) (ctl.Certificate, error)
+	SendMessage(ctx context.Context, in ctl.NewMessage) (ctl.SentMessage, error)
+}
+
+// Hooks tell other systems of messages.
+type Hooks interface {
+	List(ctx context.Context) ([]ctl.Hook, error)
+	Get(ctx context.Context, id string) (ctl.Hook, error)
+	Add(ctx context.Context, spec ctl.HookSpec, by string) (h ctl.Hook, secret string, err error)
+	Change(ctx context.Context, id string, revision uint64, spec ctl.HookSpec) (ctl.Hook, error)
+	Rotate(id string) (secret string, err error)
+	Remove(id string) error
+	Test(ctx context.Context, id string) (ctl.HookResult, error)
+	Resume(ctx context.Context, id, skip string) (ctl.Hook, error)
 }
 
 // Links knows the network interfaces.
@@ -67,6 +81,7 @@ type Config struct {
 	Switch    Switch
 	Links     Links
 	Archive   Archive
+	Hooks     Hooks
 	Policy    *conf.File[record.Policy] // of what the archive keeps
 	PageBuilt bool                      // the program holds the page
 	Bind      string                    // address of the page; "" is every address
@@ -79,11 +94,12 @@ type API struct {
 	cfg  Config
 	mux  *http.ServeMux
 	huma huma.API
+	sent sendings
 }
 
 // New returns the API.
 func New(cfg Config) *API {
-	a := &API{cfg: cfg, mux: http.NewServeMux()}
+	a := &API{cfg: cfg, mux: http.NewServeMux(), sent: sendings{last: map[string]time.Time{}}}
 	a.huma = humago.NewWithPrefix(a.mux, Prefix, a.describe())
 	a.huma.UseMiddleware(a.identify)
 	a.setupOperations()
@@ -96,9 +112,12 @@ func New(cfg Config) *API {
 	a.recordOperations()
 	a.messageOperations()
 	a.threadOperations()
+	a.sendOperation()
+	a.hookOperations()
 	a.policyOperations()
 	a.eventOperations()
 	a.documentOperation()
+	a.hookDocument()
 	a.finishDocument()
 	a.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		ctl.WriteProblem(w, problem.New(problem.Missing, "api.path", "there is no such resource, or it has no such method", "see "+Prefix+"/openapi.json"))
@@ -155,8 +174,11 @@ type caller struct {
 
 type callerKey struct{}
 
-// publicKey marks operations that need no identity, in their metadata.
-const publicKey = "public"
+// Marks of operations, in their metadata.
+const (
+	publicKey = "public" // it needs no identity
+	senderKey = "sender" // who may only send messages may do it
+)
 
 // identify lets a request through to its operation if it is known who asks, or if none need be.
 func (a *API) identify(ctx huma.Context, next func(huma.Context)) {
@@ -169,6 +191,10 @@ func (a *API) identify(ctx huma.Context, next func(huma.Context)) {
 	id, err := a.cfg.Auth.Identify(r)
 	if _, public := ctx.Operation().Metadata[publicKey]; err != nil && !public {
 		ctl.WriteProblem(w, err)
+		return
+	}
+	if _, sends := ctx.Operation().Metadata[senderKey]; err == nil && id.Role == auth.RoleSender && !sends {
+		ctl.WriteProblem(w, problem.New(problem.Denied, "token.role", "this API token may send messages and nothing else", "use a token of role owner"))
 		return
 	}
 	who.Identity = id

@@ -111,12 +111,29 @@ func (e *echo) RemoveUser(context.Context, string) error {
 	return e.err
 }
 
+func (e *echo) Users(context.Context, ctl.UserQuery) (ctl.UserPage, error) {
+	return ctl.UserPage{}, e.err
+}
+
+func (e *echo) SendMessage(_ context.Context, in ctl.NewMessage) (ctl.SentMessage, error) {
+	return ctl.SentMessage{From: in.From, To: in.To}, e.err
+}
+
 func (e *echo) Registrations(context.Context) ([]ctl.Registration, error) { return nil, nil }
 func (e *echo) Calls(context.Context) ([]ctl.LiveCall, error)             { return nil, nil }
 func (e *echo) Events(ctx context.Context, _ func(ctl.SwitchEvent) error) error {
 	<-ctx.Done()
 	return nil
 }
+
+// oneHook takes whatever it is told.
+type oneHook struct{ Hooks }
+
+func (oneHook) Add(_ context.Context, s ctl.HookSpec, by string) (ctl.Hook, string, error) {
+	return ctl.Hook{HookSpec: s, ID: "h", By: by}, "whsec_", nil
+}
+
+func (oneHook) Resume(context.Context, string, string) (ctl.Hook, error) { return ctl.Hook{}, nil }
 
 type nobody struct{}
 
@@ -153,7 +170,7 @@ func newBench(t testing.TB) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, b.token, err = au.NewToken("test", "script"); err != nil {
+	if _, b.token, err = au.NewToken("test", auth.TokenSpec{Name: "script"}); err != nil {
 		t.Fatal(err)
 	}
 	prov, err := provision.New(provision.Config{Dir: filepath.Join(t.TempDir(), "p"), Switch: b.sw, Log: log})
@@ -162,7 +179,7 @@ func newBench(t testing.TB) *bench {
 	}
 	t.Cleanup(func() { prov.Close() })
 	hub := events.New(events.Config{Switch: b.sw, Media: nobody{}, Net: noNet{}, Own: func() events.Own { return events.Own{} }, Log: log})
-	b.api = New(Config{Auth: au, Hub: hub, Provision: prov, Switch: b.sw, Links: noNet{}, Archive: b.archive, Log: log})
+	b.api = New(Config{Auth: au, Hub: hub, Provision: prov, Switch: b.sw, Links: noNet{}, Archive: b.archive, Hooks: oneHook{}, Log: log})
 	return b
 }
 
@@ -325,6 +342,17 @@ func TestTheDocumentIsWhole(t *testing.T) {
 			Summary     string         `json:"summary"`
 			Responses   map[string]any `json:"responses"`
 		} `json:"paths"`
+		Webhooks map[string]struct {
+			Post struct {
+				Parameters  []any `json:"parameters"`
+				RequestBody struct {
+					Content map[string]struct {
+						Schema  any `json:"schema"`
+						Example any `json:"example"`
+					} `json:"content"`
+				} `json:"requestBody"`
+			} `json:"post"`
+		} `json:"webhooks"`
 		Components struct {
 			Schemas map[string]any `json:"schemas"`
 		} `json:"components"`
@@ -341,7 +369,13 @@ func TestTheDocumentIsWhole(t *testing.T) {
 			seen[op.OperationID] = true
 		}
 	}
-	for _, name := range []string{"Problem", "CallRecord", "Registration", "RegistrationRecord", "Overview", "AlarmChange"} {
+	for _, kind := range []string{ctl.HookNew, ctl.HookStatus, ctl.HookReceipt, ctl.HookTest} {
+		hook := doc.Webhooks[kind].Post
+		if body := hook.RequestBody.Content["application/json"]; len(hook.Parameters) != 3 || body.Schema == nil || body.Example == nil {
+			t.Errorf("%s: %+v", kind, hook)
+		}
+	}
+	for _, name := range []string{"Problem", "HookEvent", "CallRecord", "Registration", "RegistrationRecord", "Overview", "AlarmChange"} {
 		if doc.Components.Schemas[name] == nil {
 			t.Errorf("no schema %s", name)
 		}
@@ -386,6 +420,9 @@ func FuzzUserBodies(f *testing.F) {
 		helpful(t, b.do("PUT", "/users/u", body, "Content-Type", contentType, "If-Match", `"1"`))
 		helpful(t, b.do("POST", "/users/u/secret", body, "Content-Type", contentType))
 		helpful(t, b.do("POST", "/tokens", body, "Content-Type", contentType))
+		helpful(t, b.do("POST", "/messages", body, "Content-Type", contentType))
+		helpful(t, b.do("POST", "/hooks", body, "Content-Type", contentType))
+		helpful(t, b.do("POST", "/hooks/h/resume", body, "Content-Type", contentType))
 	})
 }
 

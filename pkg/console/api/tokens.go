@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"net/http"
+	"strings"
 
 	"github.com/coraltele/sanchar/pkg/console/auth"
 	"github.com/coraltele/sanchar/pkg/record"
@@ -19,25 +20,24 @@ type TokenWithSecret struct {
 	Secret string `json:"secret" doc:"shown this once; send it as Authorization: Bearer"`
 }
 
-// TokenRequest asks for an API token.
-type TokenRequest struct {
-	Name string `json:"name" doc:"what uses it" example:"nightly backup"`
-}
-
 func (a *API) tokenOperations() {
 	type listOutput struct{ Body TokenList }
 	register(a, get("list-tokens", "/tokens", "API tokens"), func(context.Context, caller, *struct{}) (*listOutput, error) {
 		return &listOutput{TokenList{Tokens: a.cfg.Auth.Tokens()}}, nil
 	})
 
-	type newInput struct{ Body TokenRequest }
+	type newInput struct{ Body auth.TokenSpec }
 	type newOutput struct{ Body TokenWithSecret }
-	op := with(http.MethodPost, get("make-token", "/tokens", "Make an API token of role owner"))
+	op := with(http.MethodPost, get("make-token", "/tokens", "Make an API token"))
 	op.DefaultStatus = http.StatusCreated
 	register(a, op, func(ctx context.Context, who caller, in *newInput) (*newOutput, error) {
 		out := &newOutput{}
-		return out, a.act(ctx, who, "token.make", in.Body.Name, func(*record.Audit) (err error) {
-			out.Body.Token, out.Body.Secret, err = a.cfg.Auth.NewToken(who.Name, in.Body.Name)
+		return out, a.act(ctx, who, "token.make", in.Body.Name, func(entry *record.Audit) (err error) {
+			in.Body.Senders, err = a.userNames(ctx, "senders", in.Body.Senders, nil)
+			if err == nil {
+				out.Body.Token, out.Body.Secret, err = a.cfg.Auth.NewToken(who.Name, in.Body)
+			}
+			entry.Detail = "role=" + in.Body.Role + " senders=" + strings.Join(in.Body.Senders, ",")
 			return err
 		})
 	})

@@ -20,8 +20,11 @@ import (
 	"github.com/coraltele/sanchar/pkg/base/problem"
 )
 
-// RoleOwner may do everything.
-const RoleOwner = "owner"
+// Roles.
+const (
+	RoleOwner  = "owner"  // may do everything
+	RoleSender = "sender" // of API tokens only: may send messages in the name of some users, and nothing else
+)
 
 // ReadsContent reports whether who asks may read what users write to each other. Other roles see
 // that they do.

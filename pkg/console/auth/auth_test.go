@@ -276,14 +276,14 @@ func TestSessionsOfAnAccountAreBounded(t *testing.T) {
 func TestTokens(t *testing.T) {
 	t.Parallel()
 	a, dir := owned(t)
-	tok, secret, err := a.NewToken(ownerName, "backup script")
+	tok, secret, err := a.NewToken(ownerName, TokenSpec{Name: "backup script"})
 	if err != nil || tok.By != ownerName {
 		t.Fatalf("%+v, %v", tok, err)
 	}
-	if _, _, err := a.NewToken(ownerName, "backup script"); code(err) != "token.name.taken" || len(problem.Of(err).Faults) != 1 {
+	if _, _, err := a.NewToken(ownerName, TokenSpec{Name: "backup script"}); code(err) != "token.name.taken" || len(problem.Of(err).Faults) != 1 {
 		t.Fatalf("the same name: %v", err)
 	}
-	if _, _, err := a.NewToken(ownerName, " "); code(err) != "token.name" {
+	if _, _, err := a.NewToken(ownerName, TokenSpec{Name: " "}); code(err) != "token.name" {
 		t.Fatalf("no name: %v", err)
 	}
 	data, _ := os.ReadFile(filepath.Join(dir, documentName))
@@ -313,11 +313,11 @@ func TestTokens(t *testing.T) {
 		t.Fatalf("revoked: %v", err)
 	}
 	for i := range maxTokens {
-		if _, _, err := a.NewToken(ownerName, "t"+strings.Repeat("x", i%60)+string(rune('a'+i/60))); err != nil {
+		if _, _, err := a.NewToken(ownerName, TokenSpec{Name: "t" + strings.Repeat("x", i%60) + string(rune('a'+i/60))}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, _, err := a.NewToken(ownerName, "one too many"); code(err) != "token.limit" {
+	if _, _, err := a.NewToken(ownerName, TokenSpec{Name: "one too many"}); code(err) != "token.limit" {
 		t.Fatalf("over the limit: %v", err)
 	}
 }
@@ -376,5 +376,25 @@ func TestDamagedFilesAreToldNotGuessed(t *testing.T) {
 		if ok, err := verifyPassword(hash, ""); ok || err == nil {
 			t.Errorf("hash %q: %v %v", hash, ok, err)
 		}
+	}
+}
+
+func TestTokensOfSenders(t *testing.T) {
+	t.Parallel()
+	a, _ := owned(t)
+	for _, spec := range []TokenSpec{
+		{Name: "x", Role: "admin"}, {Name: "x", Role: RoleSender}, {Name: "x", Senders: []string{"bot"}}, {Name: "x", Role: RoleSender, Senders: make([]string, maxSenders+1)},
+	} {
+		if _, _, err := a.NewToken(ownerName, spec); problem.Of(err).Kind != problem.Invalid || len(problem.Of(err).Faults) != 1 {
+			t.Errorf("%+v: %v", spec, err)
+		}
+	}
+	tok, secret, err := a.NewToken(ownerName, TokenSpec{Name: "crm", Role: RoleSender, Senders: []string{"bot"}})
+	if err != nil || tok.Role != RoleSender {
+		t.Fatalf("%+v %v", tok, err)
+	}
+	id, err := a.identifyToken(secret)
+	if err != nil || id.Role != RoleSender || len(id.Senders) != 1 || id.Senders[0] != "bot" || id.ReadsContent() {
+		t.Errorf("%+v %v", id, err)
 	}
 }

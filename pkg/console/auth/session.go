@@ -51,6 +51,8 @@ type Identity struct {
 	Name  string
 	Role  string
 	Token string // id of the API token, "" for a session
+	// Senders are the users that who asks may send messages of; none is all.
+	Senders []string
 
 	session *Session
 }

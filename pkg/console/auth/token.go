@@ -22,7 +22,32 @@ const (
 	maxTokens   = 64
 	// fileToken is the name of the token that is written to a file at start.
 	fileToken = "token-file"
+	// maxSenders bounds the users that one token sends messages of.
+	maxSenders = 100
 )
+
+// TokenSpec is what is decided about an API token.
+type TokenSpec struct {
+	Name    string   `json:"name" doc:"what uses it" example:"nightly backup"`
+	Role    string   `json:"role,omitempty" enum:"owner,sender" default:"owner" doc:"owner may do everything, sender only send messages"`
+	Senders []string `json:"senders,omitempty" doc:"of a sender: names of the users in whose name it may send"`
+}
+
+func (s *TokenSpec) faults() []problem.Fault {
+	faults := CheckName("name", s.Name)
+	bad := func(path, value, rule, cure string) {
+		faults = append(faults, problem.Fault{Path: path, Value: value, Rule: rule, Cure: cure})
+	}
+	switch {
+	case s.Role != RoleOwner && s.Role != RoleSender:
+		bad("role", s.Role, RoleOwner+" or "+RoleSender, "choose one of them")
+	case s.Role == RoleOwner && len(s.Senders) > 0:
+		bad("senders", strings.Join(s.Senders, " "), "none for an owner, who may send in every name", "leave them out, or choose the role sender")
+	case s.Role == RoleSender && (len(s.Senders) == 0 || len(s.Senders) > maxSenders):
+		bad("senders", fmt.Sprint(len(s.Senders)), fmt.Sprintf("1 to %d users", maxSenders), "name the users in whose name it may send")
+	}
+	return faults
+}
 
 // Token is an API token as it is listed: without its secret.
 type Token struct {
@@ -32,6 +57,7 @@ type Token struct {
 	By       string    `json:"by"` // who made it
 	Created  time.Time `json:"created"`
 	LastUsed time.Time `json:"last_used,omitzero"` // since admind started
+	Senders  []string  `json:"senders,omitempty"`
 }
 
 // storedToken is an API token as it is kept.
@@ -45,11 +71,15 @@ func hashOf(secret string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// NewToken makes an API token of role owner. Its secret is returned this once.
-func (a *Auth) NewToken(by, name string) (Token, string, error) {
-	if faults := CheckName("name", name); faults != nil {
+// NewToken makes an API token. Its secret is returned this once.
+func (a *Auth) NewToken(by string, spec TokenSpec) (Token, string, error) {
+	if spec.Role == "" {
+		spec.Role = RoleOwner
+	}
+	if faults := spec.faults(); faults != nil {
 		return Token{}, "", problem.Fields("token.name", faults)
 	}
+	name := spec.Name
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	switch {
@@ -61,12 +91,12 @@ func (a *Auth) NewToken(by, name string) (Token, string, error) {
 	case len(a.doc.Tokens) >= maxTokens:
 		return Token{}, "", problem.New(problem.Full, "token.limit", fmt.Sprintf("there are %d API tokens already", maxTokens), "revoke those that nobody uses")
 	}
-	return a.addTokenLocked(a.copyLocked(), by, name)
+	return a.addTokenLocked(a.copyLocked(), by, spec)
 }
 
-func (a *Auth) addTokenLocked(next document, by, name string) (Token, string, error) {
+func (a *Auth) addTokenLocked(next document, by string, spec TokenSpec) (Token, string, error) {
 	secret := tokenPrefix + ids.Random(tokenBytes)
-	t := Token{ID: ids.Random(10), Name: name, Role: RoleOwner, By: by, Created: time.Now().UTC()}
+	t := Token{ID: ids.Random(10), Name: spec.Name, Role: spec.Role, Senders: spec.Senders, By: by, Created: time.Now().UTC()}
 	next.Tokens = append(next.Tokens, storedToken{t, hashOf(secret)})
 	if err := a.saveLocked(next); err != nil {
 		return Token{}, "", fmt.Errorf("make API token: %w", err)
@@ -109,7 +139,7 @@ func (a *Auth) identifyToken(secret string) (Identity, error) {
 	for _, t := range a.doc.Tokens {
 		if t.Hash == hash { // of a hash, so time tells nothing of the secret
 			a.used[t.ID] = time.Now().UTC()
-			return Identity{Name: t.Name, Role: t.Role, Token: t.ID}, nil
+			return Identity{Name: t.Name, Role: t.Role, Token: t.ID, Senders: t.Senders}, nil
 		}
 	}
 	return Identity{}, problem.New(problem.Unsigned, "token.unknown", "the API token is not valid", "make a new one: it may have been revoked")
@@ -130,7 +160,7 @@ func (a *Auth) WriteTokenFile(path string) error {
 	}
 	next := a.copyLocked()
 	next.Tokens = slices.DeleteFunc(next.Tokens, func(t storedToken) bool { return t.Name == fileToken })
-	_, secret, err := a.addTokenLocked(next, "the command line", fileToken)
+	_, secret, err := a.addTokenLocked(next, "the command line", TokenSpec{Name: fileToken, Role: RoleOwner})
 	if err != nil {
 		return err
 	}

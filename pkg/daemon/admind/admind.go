@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/coraltele/sanchar/pkg/archive/hooks"
 	"github.com/coraltele/sanchar/pkg/archive/ingest"
 	"github.com/coraltele/sanchar/pkg/archive/records"
 	"github.com/coraltele/sanchar/pkg/base/slogx"
@@ -48,6 +49,7 @@ type Daemon struct {
 	started   time.Time
 	auth      *auth.Auth
 	archive   *records.Archive
+	hooks     *hooks.Engine
 	hub       *events.Hub
 	provision *provision.Provision
 	api       *api.API
@@ -88,8 +90,9 @@ func New(cfg Config) (*Daemon, error) {
 		return nil, err
 	}
 	d.archive, err = records.New(records.Config{
-		Dir: filepath.Join(cfg.DataDir, "records"), Stored: d.hub.Recorded, Log: d.log("records"),
-		Policy: func() record.Policy { p, _ := policy.Load(); return p },
+		Dir: filepath.Join(cfg.DataDir, "records"), Stored: d.stored, Log: d.log("records"),
+		Policy:   func() record.Policy { p, _ := policy.Load(); return p },
+		Followed: func() (uint64, bool) { return d.hooks.Followed() },
 	})
 	if err != nil {
 		return nil, err
@@ -98,8 +101,12 @@ func New(cfg Config) (*Daemon, error) {
 	if err != nil {
 		return nil, err
 	}
+	d.hooks, err = hooks.Open(hooks.Config{Dir: cfg.DataDir, Archive: d.archive, Product: "Sanchar/" + cfg.Version, Log: d.log("hooks")})
+	if err != nil {
+		return nil, errors.Join(err, d.provision.Close())
+	}
 	d.api = api.New(api.Config{
-		Auth: d.auth, Hub: d.hub, Provision: d.provision, Switch: sw, Links: d.links, Archive: d.archive, Policy: policy,
+		Auth: d.auth, Hub: d.hub, Provision: d.provision, Switch: sw, Links: d.links, Archive: d.archive, Hooks: d.hooks, Policy: policy,
 		PageBuilt: d.page.Built(), Bind: cfg.Bind, Version: cfg.Version, Log: d.log("api"),
 	})
 	return d, nil
@@ -115,7 +122,15 @@ func (d *Daemon) own() events.Own {
 	if err != nil {
 		d.cfg.Log.Error("free space is not known", "err", err)
 	}
-	return events.Own{Version: d.cfg.Version, Started: d.started, DiskFree: free, Alarms: d.archive.Alarms()}
+	return events.Own{Version: d.cfg.Version, Started: d.started, DiskFree: free, Alarms: d.alarms()}
+}
+
+func (d *Daemon) alarms() []ctl.Alarm { return append(d.archive.Alarms(), d.hooks.Alarms()...) }
+
+// stored tells of records that the archive has.
+func (d *Daemon) stored(batch []record.Envelope) {
+	d.hub.Recorded(batch)
+	d.hooks.Wake()
 }
 
 // provisioned writes down that a phone took the settings of a user.
@@ -128,12 +143,12 @@ func (d *Daemon) provisioned(ctx context.Context, u ctl.User, source netip.Addr,
 func (d *Daemon) Run(ctx context.Context) error {
 	ln, err := d.listen()
 	if err != nil {
-		return errors.Join(err, d.provision.Close())
+		return errors.Join(err, d.provision.Close(), d.hooks.Close())
 	}
 	back, stopBack := context.WithCancel(context.WithoutCancel(ctx))
 	archive := make(chan error, 1)
 	go func() { archive <- d.archive.Run(back) }()
-	err = together(ctx, d.auth.Run, d.hub.Run, d.cert.Run, d.followLinks, d.keepAlive,
+	err = together(ctx, d.auth.Run, d.hub.Run, d.hooks.Run, d.cert.Run, d.followLinks, d.keepAlive,
 		func(ctx context.Context) error {
 			return ctl.Serve(ctx, d.cfg.socket("admin"), d.ownSocket(), d.cfg.Log)
 		},
@@ -171,7 +186,7 @@ func (d *Daemon) ownSocket() http.Handler {
 	ingest.Handle(mux, d.archive)
 	ctl.Handle(mux, "GET /v1/status", func(r *http.Request, _ ctl.None) (ctl.AdminStatus, error) {
 		return ctl.AdminStatus{
-			Version: d.cfg.Version, Started: d.started, SetUp: d.auth.SetUp(), Page: d.pageAddress(r.Context()), Alarms: d.archive.Alarms(),
+			Version: d.cfg.Version, Started: d.started, SetUp: d.auth.SetUp(), Page: d.pageAddress(r.Context()), Alarms: d.alarms(),
 		}, nil
 	})
 	return mux

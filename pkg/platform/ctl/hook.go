@@ -14,6 +14,9 @@ const (
 	HookTest    = "hook.test"       // an admin tried the hook
 )
 
+// HookOverlap is how long the secret before the newest signs as well: meanwhile a receiver changes over.
+const HookOverlap = 24 * time.Hour
+
 // HookSpec is what an admin decides about a hook, by which another system is told of messages.
 type HookSpec struct {
 	Name     string   `json:"name" doc:"what it is for" example:"CRM"`

@@ -37,6 +37,7 @@ type Switch struct {
 	alarms []ctl.Alarm
 	hungUp map[string]string // call id -> by
 	subs   map[chan ctl.SwitchEvent]bool
+	sent   []ctl.NewMessage
 }
 
 // Start runs a fake switchd on socket until the test ends. A domain that is not "" is preset.
@@ -85,6 +86,7 @@ func (s *Switch) handler() http.Handler {
 	ctl.Handle(mux, "GET /v1/status", func(*http.Request, ctl.None) (ctl.SwitchStatus, error) { return s.status(), nil })
 	ctl.Handle(mux, "PUT /v1/domain", func(_ *http.Request, in ctl.Domain) (ctl.None, error) { return ctl.None{}, s.setDomain(in.Domain) })
 	s.handleUsers(mux)
+	s.handleMessages(mux)
 	ctl.Handle(mux, "GET /v1/registrations", func(*http.Request, ctl.None) ([]ctl.Registration, error) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
