@@ -15,6 +15,7 @@ export const places: readonly Place[] = [
   { path: '/calls', name: 'nav.calls', icon: 'call' },
   { path: '/logs', name: 'nav.logs', icon: 'log' },
   { path: '/network', name: 'nav.network', icon: 'network' },
+  { path: '/bridges', name: 'nav.bridges', icon: 'swap' },
   { path: '/account', name: 'nav.account', icon: 'settings' },
 ];
 
