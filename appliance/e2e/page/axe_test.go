@@ -56,7 +56,7 @@ func (v *visitor) check(name string) {
 
 // tooSmall lists controls that are lower than 44 pixels or narrower than 24, but for links within
 // text and what a label enlarges.
-const tooSmall = finder + `.scope.querySelectorAll('button, select, input:not([type=radio], [type=file]), summary, a.button, nav a').values()
+const tooSmall = finder + `.scope.querySelectorAll('button, select, input:not([type=radio], [type=checkbox], [type=file]), summary, a.button, nav a').values()
   .filter((e) => e.checkVisibility({ visibilityProperty: true }) && !e.closest('.unseen, td.first') && !e.matches('.unseen, .skip'))
   .map((e) => ({ e, r: e.getBoundingClientRect() }))
   .filter(({ r }) => r.width > 0 && (r.height < 43.5 || r.width < 24))
