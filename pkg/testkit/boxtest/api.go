@@ -1,6 +1,7 @@
 package boxtest
 
 import (
+	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
@@ -58,22 +59,62 @@ func (b *Box) API(from *netlab.Host) *API {
 }
 
 // Try gets path and decodes the answer into out.
-func (a *API) Try(path string, out any) error {
-	req, err := http.NewRequestWithContext(a.box.t.Context(), http.MethodGet, a.base+path, nil)
+func (a *API) Try(path string, out any) error { return a.do(http.MethodGet, path, nil, out) }
+
+// do sends in, if not nil, and decodes the answer into out, if not nil.
+func (a *API) do(method, path string, in, out any, header ...string) error {
+	var body io.Reader
+	if in != nil {
+		data, err := json.Marshal(in)
+		if err != nil {
+			return err
+		}
+		body = bytes.NewReader(data)
+	}
+	req, err := http.NewRequestWithContext(a.box.t.Context(), method, a.base+path, body)
 	if err != nil {
 		return err
 	}
 	req.Header.Set("Authorization", "Bearer "+a.token)
+	if in != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	for i := 0; i < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
+	}
 	resp, err := a.http.Do(req)
 	if err != nil {
 		return err
 	}
 	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
+	if resp.StatusCode >= http.StatusMultipleChoices {
 		text, _ := io.ReadAll(resp.Body) // for the message only
-		return fmt.Errorf("GET %s: %s %s", path, resp.Status, text)
+		return fmt.Errorf("%s %s: %s %s", method, path, resp.Status, text)
+	}
+	if out == nil {
+		return nil
 	}
 	return json.NewDecoder(resp.Body).Decode(out)
+}
+
+// TryPost posts in, with further headers by name and value, and decodes the answer into out.
+func (a *API) TryPost(path string, in, out any, header ...string) error {
+	return a.do(http.MethodPost, path, in, out, header...)
+}
+
+// Post is TryPost for what must succeed.
+func (a *API) Post(path string, in, out any, header ...string) {
+	a.box.t.Helper()
+	if err := a.TryPost(path, in, out, header...); err != nil {
+		a.box.t.Fatal(err)
+	}
+}
+
+// As returns a client with another token.
+func (a *API) As(token string) *API {
+	other := *a
+	other.token = token
+	return &other
 }
 
 // Get is Try for what must succeed.
