@@ -124,7 +124,7 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	d.calls, err = call.Open(d.cfg.DataDir, call.Deps{
+	d.calls, err = call.Open(d.cfg.RunDir, call.Deps{
 		Log: d.log, Wire: d.edge, Devices: d.devices, Relay: d.media, Plan: &dialplan.Plan{Ours: d.ours, Lookup: d.users.Lookup},
 		Domain: d.users.Domain, Watch: d.hub.tell, Product: d.product(),
 		Record: func(r record.Call, kept func()) { d.write(record.KindCall, r.ID, r, kept) },
