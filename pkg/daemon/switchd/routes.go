@@ -25,6 +25,7 @@ func (d *Daemon) routes() http.Handler {
 	ctl.Handle(mux, "GET /v1/calls", func(*http.Request, ctl.None) ([]ctl.LiveCall, error) { return d.calls.List(), nil })
 	ctl.Handle(mux, "DELETE /v1/calls/{id}", d.hangUp)
 	ctl.Stream(mux, "GET /v1/events", d.events)
+	ctl.Handle(mux, "POST /v1/digest", d.digest)
 	ctl.Handle(mux, "POST /v1/certificates", d.sign)
 	ctl.Handle(mux, "GET /v1/ca", func(*http.Request, ctl.None) (ctl.Certificate, error) {
 		return ctl.Certificate{PEM: string(d.ca.PEM())}, nil

@@ -59,6 +59,7 @@ type Daemon struct {
 	users    *account.Directory
 	ca       *pki.CA
 	cert     *pki.Server
+	guard    *account.Guard
 	edge     *edge.Edge
 	devices  *registrar.Registrar
 	calls    *call.Engine
@@ -163,10 +164,10 @@ func (d *Daemon) openEdge(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	guard := account.NewGuard(d.users, d.ours, time.Now)
+	d.guard = account.NewGuard(d.users, d.ours, time.Now)
 	d.edge = edge.New(edge.Config{
 		Bind: bind, Port: d.cfg.Port, TLSPort: d.cfg.TLSPort, TLS: d.cert.TLSConfig(), Limits: d.cfg.Limits, Product: d.product(), Owns: d.owns,
-	}, edge.Deps{Log: d.log, Notify: d.cfg.Notify, Guard: guard, Domain: d.users.Domain})
+	}, edge.Deps{Log: d.log, Notify: d.cfg.Notify, Guard: d.guard, Domain: d.users.Domain})
 	d.edge.Handle(edge.Handlers{
 		Register: func(in *edge.Inbound) { d.devices.Register(in) },
 		Call:     func(in *edge.Inbound) bool { return d.calls.Call(in) },
