@@ -1,0 +1,83 @@
+package exchange
+
+import (
+	"encoding/xml"
+	"net"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/coraltele/sanchar/pkg/base/problem"
+	"github.com/coraltele/sanchar/pkg/platform/ctl"
+)
+
+// infoType is the content type of what tells of a file.
+const infoType = "application/vnd.gsma.rcs-ft-http+xml"
+
+// info is the XML that the sender's app passes to the recipient in a MESSAGE.
+type info struct {
+	XMLName xml.Name `xml:"urn:gsma:params:xml:ns:rcs:rcs:fthttp file"`
+	File    infoFile `xml:"file-info"`
+}
+
+type infoFile struct {
+	Type        string   `xml:"type,attr"`
+	Size        int64    `xml:"file-size"`
+	Name        string   `xml:"file-name"`
+	ContentType string   `xml:"content-type"`
+	Data        infoData `xml:"data"`
+}
+
+type infoData struct {
+	URL   string `xml:"url,attr"`
+	Until string `xml:"until,attr"`
+}
+
+func describe(f ctl.StoredFile, url string) ([]byte, error) {
+	text, err := xml.Marshal(info{File: infoFile{
+		Type: "file", Size: f.Size, Name: f.Name, ContentType: f.ContentType, Data: infoData{URL: url, Until: f.Until.UTC().Format(time.RFC3339)},
+	}})
+	return append([]byte(xml.Header), text...), err
+}
+
+// URL is where the server is for a phone that reached the box at host, with its port.
+func (x *Exchange) URL(host string) string {
+	if p, _ := x.policy.Load(); p.Host != "" {
+		host = p.Host
+	}
+	return "https://" + host + Path
+}
+
+// reachedAt returns the host by which a request came, which others are told: it must be one.
+func reachedAt(r *http.Request) (string, error) {
+	if !validHost(r.Host) {
+		return "", problem.New(problem.Invalid, "file.host", "the Host header is no host", "send the address of the server as it was given")
+	}
+	return r.Host, nil
+}
+
+// validHost reports whether text is a host name or an address, with or without a port.
+func validHost(text string) bool {
+	host, port, err := net.SplitHostPort(text)
+	if err != nil {
+		host, port = text, "443"
+		if inner, ok := strings.CutPrefix(text, "["); ok {
+			host = strings.TrimSuffix(inner, "]")
+		} else if strings.Contains(text, ":") {
+			return false // an IPv6 address without brackets is no host of a URL
+		}
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		return false
+	}
+	if a, err := netip.ParseAddr(host); err == nil {
+		return a.Zone() == "" && (a.Is4() || strings.HasPrefix(text, "["))
+	}
+	ok := host != "" && len(host) < 254
+	for _, c := range host {
+		ok = ok && (c == '.' || c == '-' || c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z')
+	}
+	return ok
+}
