@@ -133,6 +133,12 @@ func (x *Exchange) SetPolicy(p ctl.FilePolicy, was uint64, who string) (conf.Rev
 // Usage tells what the files take.
 func (x *Exchange) Usage() (ctl.FileUsage, error) { return x.cfg.Vault.Usage() }
 
+// Stat describes a file.
+func (x *Exchange) Stat(id string) (ctl.StoredFile, error) { return x.cfg.Vault.Stat(id) }
+
+// Remove erases a file.
+func (x *Exchange) Remove(id string) (ctl.StoredFile, error) { return x.cfg.Vault.Remove(id) }
+
 // Alarms returns what an admin must hear of.
 func (x *Exchange) Alarms() (all []ctl.Alarm) {
 	x.mu.Lock()

@@ -50,6 +50,14 @@ func (x *Exchange) URL(host string) string {
 	return "https://" + host + Path
 }
 
+// Server is the same, and "" when files are switched off: then a phone must not try.
+func (x *Exchange) Server(host string) string {
+	if p, _ := x.policy.Load(); !p.Enabled || !validHost(host) {
+		return ""
+	}
+	return x.URL(host)
+}
+
 // reachedAt returns the host by which a request came, which others are told: it must be one.
 func reachedAt(r *http.Request) (string, error) {
 	if !validHost(r.Host) {

@@ -65,6 +65,7 @@ type Config struct {
 	Switch    Switch
 	Links     Links
 	Archive   Archive
+	Files     Files
 	PageBuilt bool   // the program holds the page
 	Bind      string // address of the page; "" is every address
 	Version   string
@@ -91,6 +92,7 @@ func New(cfg Config) *API {
 	a.importOperations()
 	a.liveOperations()
 	a.recordOperations()
+	a.fileOperations()
 	a.eventOperations()
 	a.documentOperation()
 	a.finishDocument()
