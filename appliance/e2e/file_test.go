@@ -21,6 +21,7 @@ import (
 	"github.com/coraltele/sanchar/pkg/sip/digest"
 	"github.com/coraltele/sanchar/pkg/testkit/boxtest"
 	"github.com/coraltele/sanchar/pkg/testkit/fakeswitch"
+	"github.com/coraltele/sanchar/pkg/testkit/linphone"
 )
 
 // sender is a user's app at the box's file server, on the user's wire.
@@ -167,7 +168,7 @@ func TestFilesBetweenUsers(t *testing.T) {
 			t.Errorf("%+v", f)
 		}
 		// The recipient reaches the box by his own address of it.
-		path := f.File.Data.URL[strings.Index(f.File.Data.URL, "/files/"):]
+		path := f.path()
 		begin = time.Now()
 		resp := bob.do(alg, boxtest.Password("bob"), http.MethodGet, path, "", nil, 0)
 		got := sha256.New()
@@ -229,5 +230,49 @@ func TestFilesThatAreRefused(t *testing.T) {
 	}
 	if left := s.box.Folder("admin", "vault", "files"); len(left) > 0 {
 		t.Errorf("left: %q", left)
+	}
+}
+
+// tell sends a phone the MESSAGE that tells of a file, as its proxy would.
+func (s *scene) tell(user string, f told) {
+	s.t.Helper()
+	h := s.hosts[user]
+	body := fmt.Sprintf(`<?xml version="1.0" encoding="UTF-8"?>
+<file xmlns="urn:gsma:params:xml:ns:rcs:rcs:fthttp" xmlns:am="urn:gsma:params:xml:ns:rcs:rcs:rram">
+<file-info type="file">
+<file-size>%d</file-size>
+<file-name>%s</file-name>
+<content-type>%s</content-type>
+<data url="https://%s:%d%s" until="%s"/>
+</file-info>
+</file>
+`, f.File.Size, f.File.Name, f.File.Kind, h.Box4, boxtest.HTTPS, f.path(), f.File.Data.Until.Format(time.RFC3339))
+	c, err := s.box.Lab.Box.Dial("udp", fmt.Sprintf("%s:5060", h.V4))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer c.Close()
+	_, err = fmt.Fprintf(c, "MESSAGE sip:%s@%s SIP/2.0\r\nVia: SIP/2.0/UDP %s;branch=z9hG4bKfile;rport\r\nFrom: <sip:alice@%s>;tag=f\r\nTo: <sip:%s@%s>\r\nCSeq: 20 MESSAGE\r\n"+
+		"Call-ID: file\r\nMax-Forwards: 70\r\nContent-Type: application/vnd.gsma.rcs-ft-http+xml\r\nContent-Length: %d\r\n\r\n%s",
+		user, h.V4, c.LocalAddr(), boxtest.Domain, user, boxtest.Domain, len(body), body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// path is where the file is on the box.
+func (f told) path() string { return f.File.Data.URL[strings.Index(f.File.Data.URL, "/files/"):] }
+
+// An unmodified Linphone that is told of a file fetches it over TLS with the digest of its account.
+func TestLinphoneFetchesAFile(t *testing.T) {
+	s := open(t, "alice", "bob")
+	bob := s.phone("bob", "udp", func(c *linphone.Config) { c.CA, c.Fetch = s.box.CA(), true })
+	data, sent := noise(300_000)
+	f := s.files("alice").send(digest.MD5, "वार्षिक report.bin", data, 300_000)
+	mark := len(bob.Log())
+	s.tell("bob", f)
+	got, err := os.ReadFile(bob.Fetched(mark, "report.bin"))
+	if sum := sha256.Sum256(got); err != nil || string(sum[:]) != string(sent.Sum(nil)) {
+		t.Errorf("%d bytes were fetched, %v", len(got), err)
 	}
 }

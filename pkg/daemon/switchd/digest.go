@@ -2,6 +2,7 @@ package switchd
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -38,5 +39,10 @@ func (d *Daemon) digest(_ *http.Request, in ctl.DigestRequest) (out ctl.DigestAn
 	case account.Challenge, account.Stale:
 	}
 	lines := string(d.guard.AppendChallenge(nil, "", in.Source, true, v.Outcome == account.Stale))
-	return ctl.DigestAnswer{Outcome: ctl.DigestChallenge, Challenges: strings.Split(strings.TrimSuffix(lines, "\r\n"), "\r\n")}, nil
+	out = ctl.DigestAnswer{Outcome: ctl.DigestChallenge, Challenges: strings.Split(strings.TrimSuffix(lines, "\r\n"), "\r\n")}
+	// RFC 7616 §3.7, not followed: the strongest challenge does not come first. Linphone 5.1 looks at
+	// the first challenge over HTTP only, and gives up when it has no secret for it; what we provision
+	// is an HA1 of MD5. The digest is within TLS.
+	slices.Reverse(out.Challenges)
+	return out, nil
 }

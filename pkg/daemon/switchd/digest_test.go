@@ -22,7 +22,7 @@ func ask(t *testing.T, b *box, source netip.Addr, user, password string) (first,
 	if first.Outcome != ctl.DigestChallenge {
 		return first, first
 	}
-	_, rest, _ := strings.Cut(first.Challenges[0], `nonce="`)
+	_, rest, _ := strings.Cut(first.Challenges[1], `nonce="`)
 	nonce, _, _ := strings.Cut(rest, `"`)
 	c := digest.Credentials{Username: user, Realm: "pbx.test", Nonce: nonce, URI: in.Target, CNonce: "c", NC: "00000001", Algorithm: digest.SHA256}
 	in.Authorization = fmt.Sprintf(`Digest username=%q, realm="pbx.test", nonce=%q, uri=%q, cnonce="c", nc=00000001, qop=auth, algorithm=SHA-256, response=%q`,
@@ -51,7 +51,7 @@ func TestAnotherDaemonAsksWhoSentARequest(t *testing.T) {
 	if right.Outcome != ctl.DigestAccepted || right.UserID != u.ID || right.User != "alice" {
 		t.Errorf("%+v", right)
 	}
-	if len(asked.Challenges) != 2 || !strings.Contains(asked.Challenges[0], "SHA-256") || !strings.Contains(asked.Challenges[1], "MD5") {
+	if len(asked.Challenges) != 2 || !strings.Contains(asked.Challenges[0], "=MD5") || !strings.Contains(asked.Challenges[1], "=SHA-256") {
 		t.Errorf("%q", asked.Challenges)
 	}
 	for _, c := range []struct{ user, password string }{{"alice", "wrong"}, {"nobody", "right-password"}} {

@@ -31,7 +31,7 @@ type DigestAnswer struct {
 	Outcome    string   `json:"outcome"`
 	UserID     string   `json:"user_id,omitempty"`
 	User       string   `json:"user,omitempty"`       // name
-	Challenges []string `json:"challenges,omitempty"` // values of WWW-Authenticate, the strongest first
+	Challenges []string `json:"challenges,omitempty"` // values of WWW-Authenticate, in their order
 }
 
 // Digest checks the credentials of an HTTP request.
