@@ -26,6 +26,7 @@ import (
 	"github.com/coraltele/sanchar/pkg/archive/vault"
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
 	"github.com/coraltele/sanchar/pkg/sip/digest"
+	"github.com/coraltele/sanchar/pkg/sip/ftxml"
 	"github.com/coraltele/sanchar/pkg/testkit/fakeswitch"
 )
 
@@ -36,6 +37,17 @@ const (
 	password = "right-password"
 	boundary = "----------2e750KFlXaR7VrsGxAbnx3unDgfXwrGmVMFaKWQix7H82i-US95kgXUbzYt"
 )
+
+// info is the XML that tells of a file, as any reader of XML sees it.
+type info struct {
+	XMLName xml.Name `xml:"urn:gsma:params:xml:ns:rcs:rcs:fthttp file"`
+	File    struct {
+		Name string `xml:"file-name"`
+		Data struct {
+			URL string `xml:"url,attr"`
+		} `xml:"data"`
+	} `xml:"file-info"`
+}
 
 // site is an exchange that phones reach over TLS, with a switchd behind it that knows alice and bob.
 type site struct {
@@ -163,7 +175,7 @@ func (s *site) send(body string, header ...string) (*http.Response, []byte) {
 func (s *site) keep(name, kind string, data []byte) (path string, told info) {
 	s.t.Helper()
 	resp, body := s.send(form(name, kind, data))
-	if resp.StatusCode != http.StatusOK || resp.Header.Get("Content-Type") != infoType {
+	if resp.StatusCode != http.StatusOK || resp.Header.Get("Content-Type") != ftxml.MediaType {
 		s.t.Fatalf("%s %s", resp.Status, body)
 	}
 	if err := xml.Unmarshal(body, &told); err != nil {
@@ -221,7 +233,7 @@ func TestTheExchangeAsLinphoneDoesIt(t *testing.T) {
 			fmt.Sprintf("Content-Length: %d\r\n\r\n", len(body)) + body)
 		want := regexp.MustCompile(`^<\?xml version="1.0" encoding="UTF-8"\?>
 <file xmlns="urn:gsma:params:xml:ns:rcs:rcs:fthttp"><file-info type="file"><file-size>300000</file-size><file-name>report.bin</file-name>` +
-			`<content-type>application/octet-stream</content-type><data url="https://127.0.0.1:\d+(/files/[0-9a-z]{32})" until="[0-9-]+T[0-9:]+Z"></data></file-info></file>$`)
+			`<content-type>application/octet-stream</content-type><data url="https://127.0.0.1:\d+(/files/[0-9a-z]{32})" until="[0-9-]+T[0-9:]+Z"/></file-info></file>$`)
 		m := want.FindSubmatch(answer)
 		if resp.StatusCode != http.StatusOK || m == nil {
 			t.Fatalf("%s %s", resp.Status, answer)

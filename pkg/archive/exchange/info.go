@@ -1,46 +1,14 @@
 package exchange
 
 import (
-	"encoding/xml"
 	"net"
 	"net/http"
 	"net/netip"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/coraltele/sanchar/pkg/base/problem"
-	"github.com/coraltele/sanchar/pkg/platform/ctl"
 )
-
-// infoType is the content type of what tells of a file.
-const infoType = "application/vnd.gsma.rcs-ft-http+xml"
-
-// info is the XML that the sender's app passes to the recipient in a MESSAGE.
-type info struct {
-	XMLName xml.Name `xml:"urn:gsma:params:xml:ns:rcs:rcs:fthttp file"`
-	File    infoFile `xml:"file-info"`
-}
-
-type infoFile struct {
-	Type        string   `xml:"type,attr"`
-	Size        int64    `xml:"file-size"`
-	Name        string   `xml:"file-name"`
-	ContentType string   `xml:"content-type"`
-	Data        infoData `xml:"data"`
-}
-
-type infoData struct {
-	URL   string `xml:"url,attr"`
-	Until string `xml:"until,attr"`
-}
-
-func describe(f ctl.StoredFile, url string) ([]byte, error) {
-	text, err := xml.Marshal(info{File: infoFile{
-		Type: "file", Size: f.Size, Name: f.Name, ContentType: f.ContentType, Data: infoData{URL: url, Until: f.Until.UTC().Format(time.RFC3339)},
-	}})
-	return append([]byte(xml.Header), text...), err
-}
 
 // URL is where the server is for a phone that reached the box at host, with its port.
 func (x *Exchange) URL(host string) string {

@@ -14,6 +14,7 @@ import (
 	"github.com/coraltele/sanchar/pkg/archive/vault"
 	"github.com/coraltele/sanchar/pkg/base/problem"
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
+	"github.com/coraltele/sanchar/pkg/sip/ftxml"
 )
 
 const (
@@ -49,13 +50,10 @@ func (x *Exchange) post(w http.ResponseWriter, r *http.Request, who user) {
 		return
 	}
 	host, _ := reachedAt(r) // was right before the file was taken
-	body, err := describe(f, x.URL(host)+f.ID)
-	if err != nil {
-		x.fail(w, err)
-		return
-	}
+	told := ftxml.File{Name: f.Name, ContentType: f.ContentType, Size: f.Size, URL: x.URL(host) + f.ID, Until: f.Until}
+	body := told.Append(nil)
 	x.cfg.Log.Info("a file was kept", "user", who.name, "size", f.Size, "until", f.Until)
-	w.Header().Set("Content-Type", infoType)
+	w.Header().Set("Content-Type", ftxml.MediaType)
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	_, _ = w.Write(body) // the sender is gone: he sends it again
 }
