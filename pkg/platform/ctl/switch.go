@@ -116,7 +116,7 @@ type Registration struct {
 	Registered time.Time      `json:"registered"` // first, since it was last away
 	Refreshed  time.Time      `json:"refreshed"`
 	Expires    time.Time      `json:"expires"`
-	Features   []string       `json:"features,omitempty"` // "gruu", "outbound", "path"
+	Features   []string       `json:"features,omitempty"` // "gruu", "outbound", "path", "push"
 }
 
 // Call states as they are shown.

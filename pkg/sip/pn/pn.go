@@ -44,6 +44,9 @@ type Params struct {
 
 // Of reads the parameters of a contact's URI. A device that cannot be woken has none.
 func Of(contact string) (p Params, ok bool) {
+	if !strings.Contains(contact, "pn-") { // most devices say nothing
+		return p, false
+	}
 	u, err := aor.Parse(contact)
 	if err != nil {
 		return p, false
