@@ -41,6 +41,8 @@ type Switch interface {
 	Calls(ctx context.Context) ([]ctl.LiveCall, error)
 	HangUp(ctx context.Context, id, by string) error
 	CA(ctx context.Context) (ctl.Certificate, error)
+	PushSettings(ctx context.Context) (ctl.PushSettings, error)
+	SetPushSettings(ctx context.Context, in ctl.PushSettings) error
 }
 
 // Links knows the network interfaces.
@@ -93,6 +95,7 @@ func New(cfg Config) *API {
 	a.liveOperations()
 	a.recordOperations()
 	a.fileOperations()
+	a.pushOperations()
 	a.eventOperations()
 	a.documentOperation()
 	a.finishDocument()

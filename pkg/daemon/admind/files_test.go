@@ -168,3 +168,24 @@ func (b *box) provisioned(c *browser, user string) (doc string, settings m) {
 	}
 	return string(got.body), made.Settings
 }
+
+func TestPushSettingsAreAuditedAndTellNoSecret(t *testing.T) {
+	t.Parallel()
+	_, c := owned(t)
+	set := m{"hook": "https://push.example/?t=$token", "apns": m{"secret": "-----BEGIN", "key_id": "KEY1234567", "team": "TEAM123456", "set": true}, "fcm": m{"set": false}}
+	c.api(200, "PUT", "/settings/push", set, nil)
+	var got ctl.PushSettings
+	a := c.api(200, "GET", "/settings/push", nil, &got)
+	if !got.APNS.Set || got.FCM.Set || got.Hook != set["hook"] || strings.Contains(string(a.body), "BEGIN") {
+		t.Errorf("%s", a.body)
+	}
+	set["hook"] = "not an address"
+	if a := c.api(422, "PUT", "/settings/push", set, nil); len(a.Faults) != 1 {
+		t.Errorf("%s", a.body)
+	}
+	var log struct{ Records []record.Audit }
+	a = c.api(200, "GET", "/records/audit?act=settings.push", nil, &log)
+	if len(log.Records) != 2 || log.Records[0].OK || !log.Records[1].OK || strings.Contains(string(a.body), "BEGIN") {
+		t.Errorf("%s", a.body)
+	}
+}

@@ -21,7 +21,8 @@ func (d *Daemon) routes() http.Handler {
 		return ctl.None{}, err
 	})
 	d.userRoutes(mux)
-	ctl.Handle(mux, "GET /v1/registrations", func(*http.Request, ctl.None) ([]ctl.Registration, error) { return d.devices.List(), nil })
+	d.pushRoutes(mux)
+	ctl.Handle(mux, "GET /v1/registrations", func(*http.Request, ctl.None) ([]ctl.Registration, error) { return d.registrations(), nil })
 	ctl.Handle(mux, "GET /v1/calls", func(*http.Request, ctl.None) ([]ctl.LiveCall, error) { return d.calls.List(), nil })
 	ctl.Handle(mux, "DELETE /v1/calls/{id}", d.hangUp)
 	ctl.Handle(mux, "GET /v1/chat/policy", func(*http.Request, ctl.None) (ctl.ChatPolicy, error) { return d.chat.Policy(), nil })

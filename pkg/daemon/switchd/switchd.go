@@ -20,6 +20,7 @@ import (
 	"github.com/coraltele/sanchar/pkg/pbx/chat"
 	"github.com/coraltele/sanchar/pkg/pbx/dialplan"
 	"github.com/coraltele/sanchar/pkg/pbx/edge"
+	"github.com/coraltele/sanchar/pkg/pbx/push"
 	"github.com/coraltele/sanchar/pkg/pbx/registrar"
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
 	"github.com/coraltele/sanchar/pkg/platform/journal"
@@ -65,6 +66,8 @@ type Daemon struct {
 	devices  *registrar.Registrar
 	calls    *call.Engine
 	chat     *chat.Engine
+	pusher   *push.Pusher
+	push     *push.Settings
 	outbox   *outbox.Outbox
 	failures *account.Failures
 }
@@ -127,10 +130,13 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	if err := d.openPush(); err != nil {
+		return err
+	}
 	plan := &dialplan.Plan{Ours: d.ours, Lookup: d.users.Lookup}
 	d.chat, err = chat.Open(d.cfg.DataDir, chat.Deps{
 		Log: d.log, Wire: d.edge, Out: d.edge.NewOutgoing(), Devices: d.devices, Plan: plan, User: d.users.ByID, Domain: d.users.Domain,
-		Product: d.product(), Record: func(r record.Message, kept func(error)) { d.put(record.KindMessage, r.ID, r, kept) },
+		Wake: d.wake, Product: d.product(), Record: func(r record.Message, kept func(error)) { d.put(record.KindMessage, r.ID, r, kept) },
 	})
 	if err != nil {
 		return err
@@ -194,7 +200,7 @@ func (d *Daemon) serve(ctx context.Context) error {
 	later, end := context.WithCancel(context.WithoutCancel(ctx))
 	behind := make(chan error, 1)
 	go func() {
-		behind <- together(later, d.devices.Run, d.calls.Run, d.chat.Run, d.outbox.Run, d.failures.Run)
+		behind <- together(later, d.devices.Run, d.calls.Run, d.chat.Run, d.runPush, d.outbox.Run, d.failures.Run)
 	}()
 	err := together(ctx, d.edge.Run, d.cert.Run, d.followMedia, d.followNet, d.watchAlarms, d.keepAlive, d.serveSocket, d.tellReady)
 	end()
@@ -309,6 +315,7 @@ func (d *Daemon) deviceChanged(ev registrar.Event) {
 	reg := ev.Binding.Registration()
 	if ev.Gone != "" {
 		d.chat.Gone(ev.Binding)
+		d.pusher.Forget(ev.Binding.ID)
 		d.hub.tell(ctl.SwitchEvent{Unregistered: &reg})
 		return
 	}

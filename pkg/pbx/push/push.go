@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/coraltele/sanchar/pkg/platform/ctl"
 	"github.com/coraltele/sanchar/pkg/sip/pn"
 )
 
@@ -54,34 +55,28 @@ var (
 	ErrUnable = errors.New("the device cannot be woken for this")
 )
 
-// Health is how pushes to one device went.
-type Health struct {
-	Tried time.Time `json:"tried,omitzero"`
-	Sent  time.Time `json:"sent,omitzero"`  // the last that its provider took
-	Error string    `json:"error,omitzero"` // of the last, if it was not taken
-}
-
 // Config says who sends.
 type Config struct {
 	Senders map[string]Sender // by provider; that of "" sends for all others
-	Gone    func(Device)      // told when an app is not there any more; may be nil
 	Log     *slog.Logger
 }
 
 // Pusher sends notes in the background. Its methods may be called from any goroutine.
 type Pusher struct {
-	cfg   Config
+	log   *slog.Logger
 	queue chan *job
 
 	mu      sync.Mutex // guards what follows
+	senders map[string]Sender
 	waiting map[string]*job
-	health  map[string]Health
+	health  map[string]ctl.PushHealth
 }
 
 // job is a note on its way. A device has one at a time for each reason.
 type job struct {
 	device Device
 	note   Note
+	sender Sender
 	key    string
 	cancel context.CancelFunc // nil until it is being sent
 	over   bool
@@ -89,21 +84,34 @@ type job struct {
 
 // New returns a pusher. Notes wait for Run.
 func New(cfg Config) *Pusher {
-	return &Pusher{cfg: cfg, queue: make(chan *job, maxWaiting), waiting: map[string]*job{}, health: map[string]Health{}}
+	return &Pusher{
+		log: cfg.Log, queue: make(chan *job, maxWaiting), senders: cfg.Senders, waiting: map[string]*job{}, health: map[string]ctl.PushHealth{},
+	}
+}
+
+// Use replaces who sends, for notes that come from now on.
+func (p *Pusher) Use(senders map[string]Sender) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.senders = senders
 }
 
 // Wake sends a note to a device and does not wait for it. It reports whether the device is being
 // woken: one note for messages is enough, the app fetches all that wait.
 func (p *Pusher) Wake(d Device, n Note) bool {
-	if p.sender(d) == nil {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	sender := p.senders[d.Provider]
+	if sender == nil {
+		sender = p.senders[""]
+	}
+	if sender == nil {
 		return false
 	}
-	j := &job{device: d, note: n, key: d.Key + "\x00" + string(n.Use)}
+	j := &job{device: d, note: n, sender: sender, key: d.Key + "\x00" + string(n.Use)}
 	if n.Use == pn.Call {
 		j.key += "\x00" + n.CallID
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	if p.waiting[j.key] != nil {
 		return true
 	}
@@ -112,16 +120,9 @@ func (p *Pusher) Wake(d Device, n Note) bool {
 		p.waiting[j.key] = j
 		return true
 	default:
-		p.cfg.Log.Warn("a device is not woken: too many wait for it", "device", d.Key)
+		p.log.Warn("a device is not woken: too many wait for it", "device", d.Key)
 		return false
 	}
-}
-
-func (p *Pusher) sender(d Device) Sender {
-	if s := p.cfg.Senders[d.Provider]; s != nil {
-		return s
-	}
-	return p.cfg.Senders[""]
 }
 
 // Cancel gives up the notes of a call, which was answered or is over.
@@ -139,7 +140,7 @@ func (p *Pusher) Cancel(callID string) {
 }
 
 // Health tells how pushes to a device went, and false if there was none.
-func (p *Pusher) Health(device string) (Health, bool) {
+func (p *Pusher) Health(device string) (ctl.PushHealth, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	h, ok := p.health[device]
@@ -180,33 +181,29 @@ func (p *Pusher) deliver(ctx context.Context, j *job) {
 	j.cancel = cancel
 	over := j.over
 	p.mu.Unlock()
-	err := context.Canceled
 	if !over {
-		err = p.try(ctx, j)
+		p.try(ctx, j)
 	}
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	delete(p.waiting, j.key)
-	p.mu.Unlock()
-	if errors.Is(err, ErrGone) && p.cfg.Gone != nil {
-		p.cfg.Gone(j.device)
-	}
 }
 
-func (p *Pusher) try(ctx context.Context, j *job) error {
-	sender, pause := p.sender(j.device), retryFirst
+func (p *Pusher) try(ctx context.Context, j *job) {
+	pause := retryFirst
 	for n := 1; ; n++ {
 		once, cancel := context.WithTimeout(ctx, sendTime)
-		err := sender.Send(once, j.device, j.note)
+		err := j.sender.Send(once, j.device, j.note)
 		cancel()
 		p.note(j.device.Key, err)
 		if err == nil || n == maxTries || errors.Is(err, ErrGone) || errors.Is(err, ErrRefused) || errors.Is(err, ErrUnable) {
-			return err
+			return
 		}
 		timer := time.NewTimer(pause)
 		select {
 		case <-ctx.Done():
 			timer.Stop()
-			return ctx.Err()
+			return
 		case <-timer.C:
 		}
 		pause = min(2*pause, retryLast)
@@ -226,7 +223,7 @@ func (p *Pusher) note(device string, err error) {
 		h.Sent = h.Tried
 	} else {
 		h.Error = err.Error()
-		p.cfg.Log.Debug("a device was not woken", "device", device, "err", err)
+		p.log.Debug("a device was not woken", "device", device, "err", err)
 	}
 	p.health[device] = h
 }

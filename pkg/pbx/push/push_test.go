@@ -61,10 +61,10 @@ func note(use pn.Use, callID string) Note {
 }
 
 // running runs a pusher in virtual time.
-func running(t *testing.T, senders map[string]Sender, gone func(Device), do func(p *Pusher)) {
+func running(t *testing.T, senders map[string]Sender, do func(p *Pusher)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		p := New(Config{Senders: senders, Gone: gone, Log: slog.New(slog.DiscardHandler)})
+		p := New(Config{Senders: senders, Log: slog.New(slog.DiscardHandler)})
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
 		go func() { done <- p.Run(ctx) }()
@@ -83,29 +83,27 @@ func TestAProviderInTroubleIsTriedAgain(t *testing.T) {
 		answers []error
 		tries   int
 		after   time.Duration // until it is over
-		gone    int
 		failed  bool
 	}{
-		"at once":      {nil, 1, 0, 0, false},
-		"later":        {[]error{busy, busy, busy}, 4, 7 * time.Second, 0, false},
-		"never":        {[]error{busy, busy, busy, busy, busy, busy, busy}, 6, 31 * time.Second, 0, true},
-		"gone":         {[]error{busy, ErrGone}, 2, time.Second, 1, true},
-		"refused":      {[]error{ErrRefused}, 1, 0, 0, true},
-		"not for this": {[]error{ErrUnable}, 1, 0, 0, true},
+		"at once":      {nil, 1, 0, false},
+		"later":        {[]error{busy, busy, busy}, 4, 7 * time.Second, false},
+		"never":        {[]error{busy, busy, busy, busy, busy, busy, busy}, 6, 31 * time.Second, true},
+		"gone":         {[]error{busy, ErrGone}, 2, time.Second, true},
+		"refused":      {[]error{ErrRefused}, 1, 0, true},
+		"not for this": {[]error{ErrUnable}, 1, 0, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := &script{answers: c.answers}
-			gone := 0
-			running(t, map[string]Sender{pn.FCM: s}, func(d Device) { gone++ }, func(p *Pusher) {
+			running(t, map[string]Sender{pn.FCM: s}, func(p *Pusher) {
 				begin := time.Now()
 				if !p.Wake(phone("d1"), note(pn.Message, "c1")) {
 					t.Error("not taken")
 				}
 				time.Sleep(50 * time.Second)
 				synctest.Wait()
-				if s.tries() != c.tries || s.tried[c.tries-1].Sub(begin) != c.after || gone != c.gone {
-					t.Errorf("%d tries, the last after %v, %d gone", s.tries(), s.tried[len(s.tried)-1].Sub(begin), gone)
+				if s.tries() != c.tries || s.tried[c.tries-1].Sub(begin) != c.after {
+					t.Errorf("%d tries, the last after %v", s.tries(), s.tried[len(s.tried)-1].Sub(begin))
 				}
 				h, ok := p.Health("d1")
 				if !ok || h.Tried.IsZero() || (h.Error != "") != c.failed || h.Sent.IsZero() != c.failed {
@@ -124,7 +122,7 @@ func TestANoteThatIsOfNoUseIsNotSent(t *testing.T) {
 	t.Parallel()
 	busy := errors.New("busy")
 	s := &script{answers: []error{busy, busy, busy, busy, busy, busy, busy, busy, busy, busy}}
-	running(t, map[string]Sender{pn.FCM: s}, nil, func(p *Pusher) {
+	running(t, map[string]Sender{pn.FCM: s}, func(p *Pusher) {
 		call := note(pn.Call, "c1")
 		call.Until = time.Now().Add(4 * time.Second)
 		p.Wake(phone("d1"), call)
@@ -145,7 +143,7 @@ func TestANoteThatIsOfNoUseIsNotSent(t *testing.T) {
 func TestOneNoteWakesForAllMessages(t *testing.T) {
 	t.Parallel()
 	s := &script{takes: 10 * time.Second}
-	running(t, map[string]Sender{"": s}, nil, func(p *Pusher) {
+	running(t, map[string]Sender{"": s}, func(p *Pusher) {
 		for range 5 {
 			p.Wake(phone("d1"), note(pn.Message, "m"))
 		}

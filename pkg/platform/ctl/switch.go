@@ -117,6 +117,7 @@ type Registration struct {
 	Refreshed  time.Time      `json:"refreshed"`
 	Expires    time.Time      `json:"expires"`
 	Features   []string       `json:"features,omitempty"` // "gruu", "outbound", "path", "push"
+	Push       *PushHealth    `json:"push,omitempty"`     // how waking it went, if it was tried
 }
 
 // Call states as they are shown.

@@ -36,6 +36,7 @@ type Switch struct {
 	regs      map[string]ctl.Registration
 	calls     map[string]ctl.LiveCall
 	alarms    []ctl.Alarm
+	push      ctl.PushSettings
 	hungUp    map[string]string // call id -> by
 	subs      map[chan ctl.SwitchEvent]bool
 }
@@ -104,6 +105,7 @@ func (s *Switch) handler() http.Handler {
 		return s.ca.sign(in)
 	})
 	ctl.Handle(mux, "POST /v1/digest", s.digest)
+	s.handlePush(mux)
 	ctl.Handle(mux, "GET /v1/ca", func(*http.Request, ctl.None) (ctl.Certificate, error) {
 		return ctl.Certificate{PEM: string(s.ca.pem)}, nil
 	})
