@@ -154,6 +154,16 @@ const texts: readonly (readonly [english: string, hindi: string])[] = [
   ['free disk space, or keep files for fewer days', 'डिस्क पर जगह ख़ाली करें, या फ़ाइलें कम दिन रखें'],
   ['there is no such file, or it was erased when its time was over', 'ऐसी कोई फ़ाइल नहीं है, या समय पूरा होने पर मिटा दी गई'],
 
+  // waking phones
+  ['an address of HTTP or HTTPS, with placeholders behind its host only', 'HTTP या HTTPS का पता; ख़ाली जगहें होस्ट के बाद ही'],
+  ['for instance https://push.example.com/wake?token=$token', 'जैसे https://push.example.com/wake?token=$token'],
+  ['the .p8 file as Apple gave it', 'Apple की दी हुई .p8 फ़ाइल'],
+  ['make a key for push notifications at Apple\'s page for developers', 'Apple के डेवलपर पेज पर पुश की कुंजी बनाएँ'],
+  ['{} characters', '{} अक्षर'],
+  ['look it up at Apple\'s page for developers', 'Apple के डेवलपर पेज पर देखें'],
+  ['the JSON file of a service account, with project_id, client_email, private_key and token_uri', 'सेवा खाते की JSON फ़ाइल, जिसमें project_id, client_email, private_key और token_uri हों'],
+  ['make a key for the service account at Google\'s page for developers and send the file as it is', 'Google के डेवलपर पेज पर सेवा खाते की कुंजी बनाएँ और फ़ाइल ज्यों की त्यों भेजें'],
+
   // how calls ended
   ['no answer', 'जवाब नहीं मिला'],
   ['answered elsewhere', 'किसी और डिवाइस पर उठाई गई'],
