@@ -46,6 +46,7 @@ type Exchange struct {
 
 	mu    sync.Mutex // guards what follows
 	blind time.Time  // since when the scanner fails; zero when it works
+	low   time.Time  // since when the disk has no room for files; zero when it has
 }
 
 // New returns the exchange.
@@ -141,17 +142,25 @@ func (x *Exchange) Remove(id string) (ctl.StoredFile, error) { return x.cfg.Vaul
 
 // Alarms returns what an admin must hear of.
 func (x *Exchange) Alarms() (all []ctl.Alarm) {
+	u, err := x.cfg.Vault.Usage()
 	x.mu.Lock()
 	blind := x.blind
+	switch {
+	case err != nil || u.Free >= u.Reserve:
+		x.low = time.Time{}
+	case x.low.IsZero():
+		x.low = time.Now()
+	}
+	low := x.low
 	x.mu.Unlock()
 	if !blind.IsZero() {
 		all = append(all, ctl.Alarm{
 			Code: "files.scanner", Since: blind, Text: "the scanner of files does not answer: users' files are refused", Cure: "start the scanner, or correct its address in the settings of files",
 		})
 	}
-	if u, err := x.cfg.Vault.Usage(); err == nil && u.Free < u.Reserve {
+	if !low.IsZero() {
 		all = append(all, ctl.Alarm{
-			Code: vault.CodeDisk, Since: time.Now(), Text: fmt.Sprintf("only %d MB of disk are free: users' files are refused", u.Free>>20),
+			Code: vault.CodeDisk, Since: low, Text: fmt.Sprintf("only %d MB of disk are free: users' files are refused", u.Free>>20),
 			Cure: "free disk space, or keep files for fewer days",
 		})
 	}

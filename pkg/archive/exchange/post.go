@@ -116,6 +116,7 @@ func asForm(err error) error {
 type incoming struct {
 	x      *Exchange
 	policy ctl.FilePolicy
+	sender string
 	name   string
 	kind   string
 	up     *vault.Upload
@@ -135,7 +136,7 @@ func (x *Exchange) begin(ctx context.Context, header textproto.MIMEHeader, who u
 	if runs(name) && !policy.Programs {
 		name += harmless
 	}
-	in := &incoming{x: x, policy: policy, name: name, kind: kind}
+	in := &incoming{x: x, policy: policy, sender: who.name, name: name, kind: kind}
 	ctx, in.cancel = context.WithCancel(ctx)
 	err = in.beginScans(ctx)
 	if err == nil {
@@ -226,7 +227,7 @@ func (in *incoming) finish() (f ctl.StoredFile, err error) {
 		}
 		in.x.scanned(nil)
 		if !v.Clean {
-			in.x.cfg.Log.Warn("a file was refused by the scanner", "found", v.Found)
+			in.x.cfg.Log.Warn("a file was refused by the scanner", "user", in.sender, "found", v.Found)
 			return f, problem.New(problem.Denied, "file.infected", "the file carries a virus, or what the scanner takes for one", "do not send it")
 		}
 	}

@@ -153,7 +153,7 @@ func checkWhole(t *testing.T, v *Vault, promised map[string]promise, bytesKept i
 	if left := leavings(t, v); len(left) != described {
 		t.Errorf("%d descriptions, %d blobs", described, len(left))
 	}
-	if u, err := v.Usage(); err != nil || u.Files != described || u.Bytes != bytesKept || v.Used("u1") != bytesKept {
+	if u, err := v.Usage(); err != nil || u.Files != described || u.Bytes != bytesKept || v.usedBy("u1") != bytesKept {
 		t.Errorf("%+v %v, want %d files of %d bytes", u, err, described, bytesKept)
 	}
 }

@@ -181,13 +181,6 @@ func (v *Vault) Usage() (ctl.FileUsage, error) {
 	return ctl.FileUsage{Files: v.files, Bytes: v.bytes, Free: free, Reserve: Reserve}, err
 }
 
-// Used tells what a user's files take.
-func (v *Vault) Used(owner string) int64 {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	return v.used[owner]
-}
-
 // commit makes a file that is on disk one that is kept.
 func (v *Vault) commit(f ctl.StoredFile) error {
 	data, err := json.Marshal(f)

@@ -110,9 +110,16 @@ func TestWhatWasKeptIsReadAfterARestart(t *testing.T) {
 			t.Errorf("%d bytes came back as %d other ones", len(want), len(got))
 		}
 	}
-	if u, err := v.Usage(); err != nil || u.Files != len(kept) || u.Bytes != v.Used("u1") || u.Bytes != total(kept) {
+	if u, err := v.Usage(); err != nil || u.Files != len(kept) || u.Bytes != v.usedBy("u1") || u.Bytes != total(kept) {
 		t.Errorf("%+v, %v", u, err)
 	}
+}
+
+// usedBy is what a user's files take.
+func (v *Vault) usedBy(owner string) int64 {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.used[owner]
 }
 
 func total(files map[string][]byte) (n int64) {
@@ -312,8 +319,8 @@ func TestARefusedFileLeavesNothing(t *testing.T) {
 			if _, err := u.Finish("a", "b"); problem.Of(err).Code != c.code {
 				t.Errorf("finish: %v", err)
 			}
-			if left := leavings(t, v); len(left) > 0 || v.Used("u1") != 0 || len(v.coming) > 0 || v.uploads != 0 {
-				t.Errorf("left: %q, %d bytes of u1, %v %d", left, v.Used("u1"), v.coming, v.uploads)
+			if left := leavings(t, v); len(left) > 0 || v.usedBy("u1") != 0 || len(v.coming) > 0 || v.uploads != 0 {
+				t.Errorf("left: %q, %d bytes of u1, %v %d", left, v.usedBy("u1"), v.coming, v.uploads)
 			}
 		})
 	}
@@ -380,8 +387,8 @@ func TestFilesEndInTheirTime(t *testing.T) {
 		}
 		time.Sleep(sweepEvery)
 		synctest.Wait()
-		if left := leavings(t, v); len(left) != 1 || left[0] != stays.ID || v.Used("u1") != 200 {
-			t.Errorf("left: %q, %d bytes", left, v.Used("u1"))
+		if left := leavings(t, v); len(left) != 1 || left[0] != stays.ID || v.usedBy("u1") != 200 {
+			t.Errorf("left: %q, %d bytes", left, v.usedBy("u1"))
 		}
 		if got := readAll(t, v, stays.ID); len(got) != 200 {
 			t.Errorf("%d bytes", len(got))
