@@ -27,6 +27,7 @@ type Config struct {
 	Tone           float64 // in hertz, played into each call
 	MaxCalls       int     // a call more is refused as busy; 0 leaves it at ten
 	Expires        int     // seconds asked for; 0 asks for 600
+	CPIM           bool    // wrap messages, as the app does within its own domain
 	Video          bool    // offer and take video; frames come from a picture of its own
 }
 
@@ -109,6 +110,7 @@ func (p *Phone) settings() string {
 	section("sound", "echocancellation=0")
 	section("video", "enabled="+bit(p.Video), "capture="+bit(p.Video), "display=0", "automatically_initiate="+bit(p.Video), "automatically_accept="+bit(p.Video))
 	section("lime", "enabled=0")
+	section("proxy_default_values", "cpim_in_basic_chat_rooms_enabled="+bit(p.CPIM))
 	section("misc", "max_calls="+strconv.Itoa(max(p.MaxCalls, 0)))
 	section("storage", "backend=sqlite3", "uri="+filepath.Join(p.dir, "linphone.db"))
 	if p.MaxCalls == 0 {
