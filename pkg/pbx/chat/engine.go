@@ -73,19 +73,21 @@ type Counters struct {
 type Engine struct {
 	Counters Counters
 
-	deps    Deps
-	log     *slog.Logger
-	store   *inbox.Store
-	ops     *mailbox.Box[op]
-	policy  atomic.Pointer[ctl.ChatPolicy]
-	queued  atomic.Int64 // messages that wait for the disk
-	failing atomic.Bool
-	full    atomic.Bool // the disk is
-	strict  bool        // of tests: a fault ends the process
-	written chan struct{}
-	ctx     context.Context // of Run; recipients end with it
-	cancel  context.CancelFunc
-	wait    sync.WaitGroup
+	deps     Deps
+	log      *slog.Logger
+	store    *inbox.Store
+	ops      *mailbox.Box[op]
+	policy   atomic.Pointer[ctl.ChatPolicy]
+	queued   atomic.Int64 // messages that wait for the disk
+	failing  atomic.Bool
+	full     atomic.Bool // the disk is
+	low      atomic.Bool // the disk nearly is
+	strict   bool        // of tests: a fault ends the process
+	written  chan struct{}
+	reported [6]uint64       // counters as they were told last; of the sweep
+	ctx      context.Context // of Run; recipients end with it
+	cancel   context.CancelFunc
+	wait     sync.WaitGroup
 
 	mu         sync.Mutex // guards what follows
 	recipients map[string]*recipient

@@ -27,6 +27,7 @@ type Config struct {
 	Tone           float64 // in hertz, played into each call
 	MaxCalls       int     // a call more is refused as busy; 0 leaves it at ten
 	Expires        int     // seconds asked for; 0 asks for 600
+	CPIM           bool    // wrap messages, as the app does within its own domain
 	Video          bool    // offer and take video; frames come from a picture of its own
 	Fetch          bool    // fetch files that messages tell of at once; needs CA
 }
@@ -113,6 +114,7 @@ func (p *Phone) settings() string {
 	if p.Fetch {
 		section("app", "auto_download_incoming_files_max_size=0") // of any size
 	}
+	section("proxy_default_values", "cpim_in_basic_chat_rooms_enabled="+bit(p.CPIM))
 	section("misc", "max_calls="+strconv.Itoa(max(p.MaxCalls, 0)))
 	section("storage", "backend=sqlite3", "uri="+filepath.Join(p.dir, "linphone.db"))
 	if p.MaxCalls == 0 {
