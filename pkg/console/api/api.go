@@ -41,6 +41,8 @@ type Switch interface {
 	Calls(ctx context.Context) ([]ctl.LiveCall, error)
 	HangUp(ctx context.Context, id, by string) error
 	CA(ctx context.Context) (ctl.Certificate, error)
+	PushSettings(ctx context.Context) (ctl.PushSettings, error)
+	SetPushSettings(ctx context.Context, in ctl.PushSettings) error
 }
 
 // Links knows the network interfaces.
@@ -65,6 +67,7 @@ type Config struct {
 	Switch    Switch
 	Links     Links
 	Archive   Archive
+	Files     Files
 	PageBuilt bool   // the program holds the page
 	Bind      string // address of the page; "" is every address
 	Version   string
@@ -91,6 +94,8 @@ func New(cfg Config) *API {
 	a.importOperations()
 	a.liveOperations()
 	a.recordOperations()
+	a.fileOperations()
+	a.pushOperations()
 	a.eventOperations()
 	a.documentOperation()
 	a.finishDocument()

@@ -11,11 +11,15 @@ import (
 	"net/netip"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
+	"github.com/coraltele/sanchar/pkg/archive/exchange"
 	"github.com/coraltele/sanchar/pkg/archive/ingest"
 	"github.com/coraltele/sanchar/pkg/archive/records"
+	"github.com/coraltele/sanchar/pkg/archive/scan"
+	"github.com/coraltele/sanchar/pkg/archive/vault"
 	"github.com/coraltele/sanchar/pkg/base/slogx"
 	"github.com/coraltele/sanchar/pkg/console/api"
 	"github.com/coraltele/sanchar/pkg/console/auth"
@@ -35,6 +39,7 @@ type Config struct {
 	Bind      string // address of the page; "" is every address
 	Port      uint16 // of the page; 0 takes any that is free
 	TokenFile string // where an API token of role owner is written; "" for none
+	Scanner   string // program, with its arguments, that looks at each file that users send; "" for none
 	Version   string
 	Notify    *notify.Notifier
 	Taken     map[string][]int // descriptors that the supervisor handed over
@@ -47,6 +52,8 @@ type Daemon struct {
 	started   time.Time
 	auth      *auth.Auth
 	archive   *records.Archive
+	vault     *vault.Vault
+	files     *exchange.Exchange
 	hub       *events.Hub
 	provision *provision.Provision
 	api       *api.API
@@ -86,15 +93,36 @@ func New(cfg Config) (*Daemon, error) {
 	if err != nil {
 		return nil, err
 	}
-	d.provision, err = provision.New(provision.Config{Dir: cfg.DataDir, Switch: sw, Used: d.provisioned, Log: d.log("provision")})
-	if err != nil {
+	if err := d.openFiles(sw); err != nil {
 		return nil, err
 	}
+	d.provision, err = provision.New(provision.Config{Dir: cfg.DataDir, Switch: sw, Used: d.provisioned, Files: d.files.Server, Log: d.log("provision")})
+	if err != nil {
+		return nil, errors.Join(err, d.vault.Close())
+	}
 	d.api = api.New(api.Config{
-		Auth: d.auth, Hub: d.hub, Provision: d.provision, Switch: sw, Links: d.links, Archive: d.archive,
+		Auth: d.auth, Hub: d.hub, Provision: d.provision, Switch: sw, Links: d.links, Archive: d.archive, Files: d.files,
 		PageBuilt: d.page.Built(), Bind: cfg.Bind, Version: cfg.Version, Log: d.log("api"),
 	})
 	return d, nil
+}
+
+// openFiles opens what users sent each other.
+func (d *Daemon) openFiles(sw ctl.Switch) (err error) {
+	d.vault, err = vault.Open(vault.Config{
+		Dir: filepath.Join(d.cfg.DataDir, "vault"), KeyFile: filepath.Join(d.cfg.DataDir, "seal.key"), Log: d.log("vault"),
+	})
+	if err != nil {
+		return err
+	}
+	cfg := exchange.Config{Dir: d.cfg.DataDir, Vault: d.vault, Switch: sw, Log: d.log("files")}
+	if words := strings.Fields(d.cfg.Scanner); len(words) > 0 {
+		cfg.Scanner = scan.Command{Path: words[0], Args: words[1:]}
+	}
+	if d.files, err = exchange.New(cfg); err != nil {
+		return errors.Join(err, d.vault.Close())
+	}
+	return nil
 }
 
 func (d *Daemon) log(part string) *slog.Logger { return slogx.Part(d.cfg.Log, part) }
@@ -107,8 +135,11 @@ func (d *Daemon) own() events.Own {
 	if err != nil {
 		d.cfg.Log.Error("free space is not known", "err", err)
 	}
-	return events.Own{Version: d.cfg.Version, Started: d.started, DiskFree: free, Alarms: d.archive.Alarms()}
+	return events.Own{Version: d.cfg.Version, Started: d.started, DiskFree: free, Alarms: d.alarms()}
 }
+
+// alarms are what an admin must hear of from us.
+func (d *Daemon) alarms() []ctl.Alarm { return append(d.archive.Alarms(), d.files.Alarms()...) }
 
 // provisioned writes down that a phone took the settings of a user.
 func (d *Daemon) provisioned(ctx context.Context, u ctl.User, source netip.Addr, agent string) error {
@@ -120,12 +151,12 @@ func (d *Daemon) provisioned(ctx context.Context, u ctl.User, source netip.Addr,
 func (d *Daemon) Run(ctx context.Context) error {
 	ln, err := d.listen()
 	if err != nil {
-		return errors.Join(err, d.provision.Close())
+		return errors.Join(err, d.provision.Close(), d.vault.Close())
 	}
 	back, stopBack := context.WithCancel(context.WithoutCancel(ctx))
 	archive := make(chan error, 1)
 	go func() { archive <- d.archive.Run(back) }()
-	err = together(ctx, d.auth.Run, d.hub.Run, d.cert.Run, d.followLinks, d.keepAlive,
+	err = together(ctx, d.auth.Run, d.hub.Run, d.vault.Run, d.cert.Run, d.followLinks, d.keepAlive,
 		func(ctx context.Context) error {
 			return ctl.Serve(ctx, d.cfg.socket("admin"), d.ownSocket(), d.cfg.Log)
 		},
@@ -133,7 +164,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 		d.tellReady,
 	)
 	stopBack()
-	return errors.Join(err, <-archive, d.provision.Close())
+	return errors.Join(err, <-archive, d.provision.Close(), d.vault.Close())
 }
 
 // together runs all parts until ctx ends or one of them fails, and waits for all.
@@ -163,7 +194,7 @@ func (d *Daemon) ownSocket() http.Handler {
 	ingest.Handle(mux, d.archive)
 	ctl.Handle(mux, "GET /v1/status", func(r *http.Request, _ ctl.None) (ctl.AdminStatus, error) {
 		return ctl.AdminStatus{
-			Version: d.cfg.Version, Started: d.started, SetUp: d.auth.SetUp(), Page: d.pageAddress(r.Context()), Alarms: d.archive.Alarms(),
+			Version: d.cfg.Version, Started: d.started, SetUp: d.auth.SetUp(), Page: d.pageAddress(r.Context()), Alarms: d.alarms(),
 		}, nil
 	})
 	return mux

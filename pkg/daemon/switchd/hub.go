@@ -190,6 +190,8 @@ func (d *Daemon) watchAlarms(ctx context.Context) error {
 			"free space, or replace the disk")
 		d.alarm(d.calls.Failing(), "calls.unsafe", "calls cannot be kept: a restart of the switch would end them",
 			"restart the box when no call matters: it is out of memory")
+		d.alarm(d.chat.Failing(), "messages.stopped", "no messages are accepted: the disk is full or damaged",
+			"free space, or replace the disk; what was accepted is kept, and senders are told to try again")
 		d.alarm(d.mediaAway(ctx), "media.away", "the media relay does not answer: no new calls", "it is restarted by itself; if it stays away, restart the box")
 	}
 }

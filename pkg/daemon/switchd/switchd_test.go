@@ -45,8 +45,19 @@ type box struct {
 // start runs switchd as its program does, in dir.
 func start(t *testing.T, dir, domain string) *box {
 	t.Helper()
+	return startWith(t, dir, domain, false)
+}
+
+// startLimited is start with limits per source.
+func startLimited(t *testing.T, dir, domain string) *box {
+	t.Helper()
+	return startWith(t, dir, domain, true)
+}
+
+func startWith(t *testing.T, dir, domain string, limits bool) *box {
+	t.Helper()
 	d, err := New(Config{
-		RunDir: filepath.Join(dir, "run"), DataDir: filepath.Join(dir, "switch"), Bind: "127.0.0.1", Domain: domain, Version: "test",
+		RunDir: filepath.Join(dir, "run"), DataDir: filepath.Join(dir, "switch"), Bind: "127.0.0.1", Domain: domain, Limits: limits, Version: "test",
 		Notify: &notify.Notifier{}, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {

@@ -29,21 +29,23 @@ type Switch struct {
 	ca   *authority
 	stop func() // of the server that runs, nil when it is away
 
-	mu     sync.Mutex // guards what follows
-	domain string
-	users  map[string]ctl.User
-	regs   map[string]ctl.Registration
-	calls  map[string]ctl.LiveCall
-	alarms []ctl.Alarm
-	hungUp map[string]string // call id -> by
-	subs   map[chan ctl.SwitchEvent]bool
+	mu        sync.Mutex // guards what follows
+	domain    string
+	users     map[string]ctl.User
+	passwords map[string]string // by name of the user
+	regs      map[string]ctl.Registration
+	calls     map[string]ctl.LiveCall
+	alarms    []ctl.Alarm
+	push      ctl.PushSettings
+	hungUp    map[string]string // call id -> by
+	subs      map[chan ctl.SwitchEvent]bool
 }
 
 // Start runs a fake switchd on socket until the test ends. A domain that is not "" is preset.
 func Start(t testing.TB, socket, domain string) *Switch {
 	t.Helper()
 	s := &Switch{
-		Socket: socket, t: t, ca: newAuthority(t), domain: domain, users: map[string]ctl.User{}, regs: map[string]ctl.Registration{},
+		Socket: socket, t: t, ca: newAuthority(t), domain: domain, users: map[string]ctl.User{}, passwords: map[string]string{}, regs: map[string]ctl.Registration{},
 		calls: map[string]ctl.LiveCall{}, hungUp: map[string]string{}, subs: map[chan ctl.SwitchEvent]bool{},
 	}
 	s.Return()
@@ -102,6 +104,8 @@ func (s *Switch) handler() http.Handler {
 	ctl.Handle(mux, "POST /v1/certificates", func(_ *http.Request, in ctl.CertificateRequest) (ctl.Certificate, error) {
 		return s.ca.sign(in)
 	})
+	ctl.Handle(mux, "POST /v1/digest", s.digest)
+	s.handlePush(mux)
 	ctl.Handle(mux, "GET /v1/ca", func(*http.Request, ctl.None) (ctl.Certificate, error) {
 		return ctl.Certificate{PEM: string(s.ca.pem)}, nil
 	})
