@@ -1,7 +1,10 @@
 package chat
 
 import (
+	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -179,5 +182,30 @@ func TestDiskThatTakesNoMessages(t *testing.T) {
 			t.Error("no alarm")
 		}
 		b.quiet()
+	})
+}
+
+// A file that cannot be opened stops messages, and what is passed on goes on.
+func TestFileThatCannotBeOpened(t *testing.T) {
+	run(t, func(r *rig) {
+		r.stop()
+		file := filepath.Join(r.dir, "chat.db")
+		if err := errors.Join(os.Rename(file, file+".away"), os.Mkdir(file, 0o700)); err != nil {
+			t.Fatal(err)
+		}
+		r.start()
+		a, b := r.phone("alice"), r.phone("bob")
+		a.send(mail{body: "m0"})
+		a.answer(503)
+		a.send(mail{body: "now", head: "Expires: 0\n"})
+		b.takes("now")
+		a.answer(200)
+		if err := errors.Join(os.Remove(file), os.Rename(file+".away", file)); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * sweepEvery)
+		a.send(mail{body: "m1"})
+		a.answer(202)
+		b.takes("m1")
 	})
 }

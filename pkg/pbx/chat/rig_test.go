@@ -82,7 +82,7 @@ func (r *rig) start() {
 		}
 		return nil
 	}}
-	eng, err := Open(r.dir, Deps{
+	eng := New(r.dir, Deps{
 		Log: slog.New(slog.DiscardHandler), Wire: r, Out: r, Devices: r, Plan: plan, Domain: func() string { return domain }, Product: "Test/1",
 		User:   func(id string) *account.Account { return r.users[id] },
 		Record: r.record,
@@ -92,9 +92,6 @@ func (r *rig) start() {
 			r.woken = append(r.woken, userID+" "+instance)
 		},
 	})
-	if err != nil {
-		r.t.Fatal(err)
-	}
 	eng.strict = true
 	r.eng = eng
 	ctx, cancel := context.WithCancel(context.Background())
