@@ -2,11 +2,13 @@ package chat
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/coraltele/sanchar/pkg/pbx/edge"
 	"github.com/coraltele/sanchar/pkg/record"
+	"github.com/coraltele/sanchar/pkg/sip/checked"
 	"github.com/coraltele/sanchar/pkg/sip/mime"
 	"github.com/coraltele/sanchar/pkg/testkit/sipside"
 )
@@ -301,4 +303,18 @@ func TestRestartSendsTheSameRequest(t *testing.T) {
 		r.restart()
 		b.quiet()
 	})
+}
+
+func TestBranchesDiffer(t *testing.T) {
+	t.Parallel()
+	seen := map[string]bool{}
+	for _, parts := range [][]any{
+		{"a", "b", uint64(1), 0}, {"a", "b", uint64(1), 1}, {"a", "b", uint64(1 << 40), 0}, {"a", "b", uint64(1<<40 + 1), 0}, {"a b", uint64(1), 0}, {"a", "b\x00"}, {"a\x00", "b"},
+	} {
+		b := branchOf(parts...)
+		if seen[b] || b != branchOf(parts...) || !strings.HasPrefix(b, checked.Cookie) {
+			t.Errorf("%v is named %s", parts, b)
+		}
+		seen[b] = true
+	}
 }

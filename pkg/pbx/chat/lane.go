@@ -134,7 +134,12 @@ func (l *lane) wait() {
 // same again, so that a device that has it already sees a retransmission (RFC 3261 §17.2.3). After an
 // answer it is another one.
 func (l *lane) branch() string {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%s\x00%d\x00%d", l.r.userID, l.key, l.seq, l.refused))
+	return branchOf(l.r.userID, l.key, l.seq, l.refused)
+}
+
+// branchOf makes a branch of what names a transaction.
+func branchOf(parts ...any) string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%#v", parts))
 	return checked.Cookie + "im-" + strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(sum[:15]))
 }
 
