@@ -9,7 +9,6 @@ import (
 	"github.com/coraltele/sanchar/pkg/pbx/edge"
 	"github.com/coraltele/sanchar/pkg/record"
 	"github.com/coraltele/sanchar/pkg/sip/checked"
-	"github.com/coraltele/sanchar/pkg/sip/mime"
 	"github.com/coraltele/sanchar/pkg/testkit/sipside"
 )
 
@@ -57,7 +56,7 @@ func TestAnyBodyPassesUnchanged(t *testing.T) {
 				t.Errorf("%s came as %q", kind, got)
 			}
 		}
-		packed := string(mime.Deflate([]byte("packed")))
+		packed := string(deflate([]byte("packed")))
 		a.send(mail{head: "Content-Encoding: deflate\n", body: packed})
 		a.answer(202)
 		if got := b.takes(packed); sipside.Header(got, "Content-Encoding") != "deflate" {

@@ -84,7 +84,7 @@ func (p *passing) answered(r *recipient, d *inbox.Device, in *edge.Inbound) {
 	if in != nil {
 		reply = checked.Reply{Code: in.Status, Reason: strings.Clone(in.Reason)}
 	}
-	p.item.Answered(r.name, recordOf(d), inbox.Result{Taken: reply.Code < 300, Code: reply.Code, Reason: reply.Reason, Tries: 1, At: p.m.now})
+	p.item.Answered(r.name, d.Record(), inbox.Result{Taken: reply.Code < 300, Code: reply.Code, Reason: reply.Reason, Tries: 1, At: p.m.now})
 	if reply.Code < 300 || p.best.Code == 480 {
 		p.best = reply
 	}

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/coraltele/sanchar/pkg/record"
-	"github.com/coraltele/sanchar/pkg/sip/mime"
 )
 
 // cpim wraps a text as Linphone does.
@@ -32,7 +31,7 @@ func TestReceiptsJoinTheirMessage(t *testing.T) {
 			p.takes("plain")
 			p.takes(wrapped)
 		}
-		packed := string(mime.Deflate([]byte(receipt(plain, "delivery", "delivered"))))
+		packed := string(deflate([]byte(receipt(plain, "delivery", "delivered"))))
 		b.send(mail{to: "alice", kind: "message/imdn+xml", head: "Content-Encoding: deflate\nPriority: non-urgent\n", body: packed})
 		b.answer(202)
 		a.takes(packed)

@@ -12,7 +12,6 @@ import (
 	"github.com/coraltele/sanchar/pkg/base/problem"
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
 	"github.com/coraltele/sanchar/pkg/record"
-	"github.com/coraltele/sanchar/pkg/sip/mime"
 	"github.com/coraltele/sanchar/pkg/testkit/sipside"
 )
 
@@ -23,7 +22,7 @@ func TestRefusals(t *testing.T) {
 		a.answer(404)
 		a.send(mail{body: strings.Repeat("x", 49<<10)})
 		a.answer(413)
-		a.send(mail{head: "Content-Encoding: deflate\n", body: string(mime.Deflate(make([]byte, 1<<20)))})
+		a.send(mail{head: "Content-Encoding: deflate\n", body: string(deflate(make([]byte, 1<<20)))})
 		a.answer(413)
 		a.send(mail{kind: "multipart/mixed;boundary=x", body: strings.Repeat("--x\r\n\r\n1\r\n", 100)})
 		a.answer(413)

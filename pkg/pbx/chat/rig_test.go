@@ -1,6 +1,8 @@
 package chat
 
 import (
+	"bytes"
+	"compress/zlib"
 	"context"
 	"errors"
 	"fmt"
@@ -365,3 +367,12 @@ func (r *rig) byText(text string) record.Message {
 }
 
 var errDisk = errors.New("no space")
+
+// deflate makes a zlib stream, as Linphone does.
+func deflate(b []byte) []byte {
+	var buf bytes.Buffer
+	z := zlib.NewWriter(&buf)
+	_, _ = z.Write(b) // a buffer takes all
+	_ = z.Close()
+	return buf.Bytes()
+}

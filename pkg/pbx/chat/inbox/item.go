@@ -103,7 +103,8 @@ type Device struct {
 	Seen      time.Time      `json:"seen"`
 }
 
-func (d *Device) record() record.Device {
+// Record returns the device as records have it.
+func (d *Device) Record() record.Device {
 	return record.Device{Instance: d.Instance, Contact: d.Contact, Source: d.Source, Transport: d.Transport, UserAgent: d.UserAgent}
 }
 
