@@ -33,8 +33,8 @@ func TestMessageGoesToADeviceThatIsThere(t *testing.T) {
 			rec.From.Instance != a.instance || string(rec.Content) != hindi || rec.Sender.User != "alice" || rec.Recipient.AoR != "sip:bob@pbx.test" || rec.Thread != "id-alice id-bob" {
 			t.Errorf("recorded as %+v", rec)
 		}
-		if r.writes != 1 {
-			t.Errorf("%d records were written of a message that was sent at once", r.writes)
+		if r.writes.Load() != 1 {
+			t.Errorf("%d records were written of a message that was sent at once", r.writes.Load())
 		}
 		a.quiet()
 		b.quiet()
@@ -76,12 +76,12 @@ func TestMessagesWaitForADevice(t *testing.T) {
 			a.send(mail{body: fmt.Sprint("m", i)})
 			a.answer(202)
 		}
-		if r.eng.Waiting() != 3 || len(r.woken) != 3 || r.woken[0] != "id-bob "+b.instance {
-			t.Errorf("%d messages wait, %v were woken", r.eng.Waiting(), r.woken)
+		if r.eng.Waiting() != 3 || len(r.asked()) != 3 || r.asked()[0] != "id-bob "+b.instance {
+			t.Errorf("%d messages wait, %v were woken", r.eng.Waiting(), r.asked())
 		}
 		a.send(mail{body: "late receipt", head: "Priority: non-urgent\n"})
 		a.answer(202)
-		if len(r.woken) != 3 {
+		if len(r.asked()) != 3 {
 			t.Error("a message that is not urgent woke a device")
 		}
 		r.restart()

@@ -203,8 +203,8 @@ func (e *Engine) Bound(b registrar.Binding) {
 	d.Seen = inbox.At(time.Now())
 	e.ops.Put(op{
 		do: func(t *inbox.Tx) { t.Bind(b.UserID, d) },
-		done: func(error) {
-			e.post(b.UserID, event{do: func(r *recipient) { r.bound(b) }})
+		done: func(err error) {
+			e.post(b.UserID, event{do: func(r *recipient) { r.bound(b, err) }})
 		},
 	})
 }

@@ -172,9 +172,14 @@ func (r *recipient) arrived(i *inbox.Item) {
 	}
 }
 
-// bound tells of a device that is there, or there again: what could not be sent is tried at once.
-func (r *recipient) bound(b registrar.Binding) {
+// bound tells of a device that is there, or there again: what could not be sent is tried at once, or
+// later if the disk did not take the news.
+func (r *recipient) bound(b registrar.Binding, err error) {
 	l := r.laneOf(&b)
+	if err != nil {
+		r.after(retryFirst, l.next)
+		return
+	}
 	l.again()
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/coraltele/sanchar/pkg/base/problem"
+	"github.com/coraltele/sanchar/pkg/pbx/chat/inbox"
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
 	"github.com/coraltele/sanchar/pkg/record"
 	"github.com/coraltele/sanchar/pkg/testkit/sipside"
@@ -56,10 +57,10 @@ func TestFullDiskOfRecords(t *testing.T) {
 		if rec := r.byText("m0"); rec.Status != record.MessageSent {
 			t.Errorf("recorded as %+v", rec)
 		}
-		n := r.writes
+		n := r.writes.Load()
 		time.Sleep(time.Hour)
-		if r.writes != n {
-			t.Errorf("a record that is kept was written %d times more", r.writes-n)
+		if r.writes.Load() != n {
+			t.Errorf("a record that is kept was written %d times more", r.writes.Load()-n)
 		}
 	})
 }
@@ -170,9 +171,12 @@ func TestDiskThatTakesNoMessages(t *testing.T) {
 		a.send(mail{body: "m1"})
 		a.answer(202)
 		b.takes("m1")
-		if err := r.eng.store.Close(); err != nil {
-			t.Fatal(err)
-		}
+		r.eng.ops.Put(op{do: func(*inbox.Tx) {}, done: func(error) {
+			if err := r.eng.store.Close(); err != nil {
+				t.Error(err)
+			}
+		}})
+		time.Sleep(time.Second)
 		a.send(mail{body: "m2"})
 		if got := a.next(); sipside.Status(got) != 503 || sipside.Header(got, "Retry-After") == "" {
 			t.Errorf("a message that could not be kept was answered %q", got)
@@ -181,6 +185,12 @@ func TestDiskThatTakesNoMessages(t *testing.T) {
 			t.Error("no alarm")
 		}
 		b.quiet()
+		before := r.lookups.Load()
+		r.phone("bob")
+		time.Sleep(time.Minute)
+		if n := r.lookups.Load() - before; n > 60 {
+			t.Errorf("a device that the disk does not take was looked for %d times in a minute", n)
+		}
 	})
 }
 

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -39,11 +40,13 @@ type rig struct {
 	done   chan error
 	users  map[string]*account.Account
 
+	lookups atomic.Int64
+	writes  atomic.Int64 // of records
+
 	mu       sync.Mutex // guards what follows
 	phones   []*phone
 	bindings []registrar.Binding
 	records  map[string]record.Message
-	writes   int   // of records
 	refuse   error // what records meet
 	woken    []string
 }
@@ -121,7 +124,7 @@ func (r *rig) record(rec record.Message, kept func(error)) {
 	if r.refuse == nil {
 		r.records[rec.ID] = rec
 	}
-	r.writes++
+	r.writes.Add(1)
 	err := r.refuse
 	go kept(err)
 }
@@ -168,6 +171,7 @@ func (r *rig) Flush() {}
 func (r *rig) Lookup(userID string) (list []registrar.Binding) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.lookups.Add(1)
 	for _, b := range r.bindings {
 		if b.UserID == userID {
 			list = append(list, b)
@@ -359,6 +363,20 @@ func (r *rig) find(match func(*record.Message) bool) record.Message {
 		r.t.Fatalf("%d records match, of %+v", len(found), r.records)
 	}
 	return found[0]
+}
+
+// recorded returns how many messages have a record.
+func (r *rig) recorded() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.records)
+}
+
+// asked returns which devices were asked to come.
+func (r *rig) asked() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.woken)
 }
 
 func (r *rig) byText(text string) record.Message {

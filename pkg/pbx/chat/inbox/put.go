@@ -47,7 +47,7 @@ func (s *Store) used(t *Tx) int64 {
 
 // spare returns the bytes of the file that hold nothing.
 func (s *Store) spare() int64 {
-	return int64(s.db.Stats().FreePageN) * int64(s.db.Info().PageSize)
+	return int64(s.db.Stats().FreePageN) * s.page
 }
 
 // Put takes a message for its recipient, and a copy for the sender's devices other than the one of
