@@ -134,13 +134,10 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 		return err
 	}
 	plan := &dialplan.Plan{Ours: d.ours, Lookup: d.users.Lookup}
-	d.chat, err = chat.Open(d.cfg.DataDir, chat.Deps{
+	d.chat = chat.New(d.cfg.DataDir, chat.Deps{
 		Log: d.log, Wire: d.edge, Out: d.edge.NewOutgoing(), Devices: d.devices, Plan: plan, User: d.users.ByID, Domain: d.users.Domain,
 		Wake: d.wake, Product: d.product(), Record: func(r record.Message, kept func(error)) { d.put(record.KindMessage, r.ID, r, kept) },
 	})
-	if err != nil {
-		return err
-	}
 	d.calls, err = call.Open(d.cfg.RunDir, call.Deps{
 		Log: d.log, Wire: d.edge, Devices: d.devices, Relay: d.media, Plan: plan,
 		Domain: d.users.Domain, Watch: d.hub.tell, Message: d.chat.InDialog, Product: d.product(),

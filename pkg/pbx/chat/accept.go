@@ -132,7 +132,7 @@ func (e *Engine) sender(in *edge.Inbound, a *account.Account) (d record.Device, 
 	for _, b := range e.deps.Devices.Lookup(a.ID) {
 		if b.Transport == in.Flow.Transport && b.Remote == in.Flow.Remote {
 			dev := deviceOf(&b)
-			return recordOf(&dev), dev.Key
+			return dev.Record(), dev.Key
 		}
 	}
 	return record.Device{Source: in.Flow.Remote, Transport: in.Flow.Transport.Param(), UserAgent: in.UserAgent}, ""

@@ -2,12 +2,13 @@ package chat
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/coraltele/sanchar/pkg/pbx/edge"
 	"github.com/coraltele/sanchar/pkg/record"
-	"github.com/coraltele/sanchar/pkg/sip/mime"
+	"github.com/coraltele/sanchar/pkg/sip/checked"
 	"github.com/coraltele/sanchar/pkg/testkit/sipside"
 )
 
@@ -32,8 +33,8 @@ func TestMessageGoesToADeviceThatIsThere(t *testing.T) {
 			rec.From.Instance != a.instance || string(rec.Content) != hindi || rec.Sender.User != "alice" || rec.Recipient.AoR != "sip:bob@pbx.test" || rec.Thread != "id-alice id-bob" {
 			t.Errorf("recorded as %+v", rec)
 		}
-		if r.writes != 1 {
-			t.Errorf("%d records were written of a message that was sent at once", r.writes)
+		if r.writes.Load() != 1 {
+			t.Errorf("%d records were written of a message that was sent at once", r.writes.Load())
 		}
 		a.quiet()
 		b.quiet()
@@ -55,7 +56,7 @@ func TestAnyBodyPassesUnchanged(t *testing.T) {
 				t.Errorf("%s came as %q", kind, got)
 			}
 		}
-		packed := string(mime.Deflate([]byte("packed")))
+		packed := string(deflate([]byte("packed")))
 		a.send(mail{head: "Content-Encoding: deflate\n", body: packed})
 		a.answer(202)
 		if got := b.takes(packed); sipside.Header(got, "Content-Encoding") != "deflate" {
@@ -75,12 +76,12 @@ func TestMessagesWaitForADevice(t *testing.T) {
 			a.send(mail{body: fmt.Sprint("m", i)})
 			a.answer(202)
 		}
-		if r.eng.Waiting() != 3 || len(r.woken) != 3 || r.woken[0] != "id-bob "+b.instance {
-			t.Errorf("%d messages wait, %v were woken", r.eng.Waiting(), r.woken)
+		if r.eng.Waiting() != 3 || len(r.asked()) != 3 || r.asked()[0] != "id-bob "+b.instance {
+			t.Errorf("%d messages wait, %v were woken", r.eng.Waiting(), r.asked())
 		}
 		a.send(mail{body: "late receipt", head: "Priority: non-urgent\n"})
 		a.answer(202)
-		if len(r.woken) != 3 {
+		if len(r.asked()) != 3 {
 			t.Error("a message that is not urgent woke a device")
 		}
 		r.restart()
@@ -301,4 +302,18 @@ func TestRestartSendsTheSameRequest(t *testing.T) {
 		r.restart()
 		b.quiet()
 	})
+}
+
+func TestBranchesDiffer(t *testing.T) {
+	t.Parallel()
+	seen := map[string]bool{}
+	for _, parts := range [][]any{
+		{"a", "b", uint64(1), 0}, {"a", "b", uint64(1), 1}, {"a", "b", uint64(1 << 40), 0}, {"a", "b", uint64(1<<40 + 1), 0}, {"a b", uint64(1), 0}, {"a", "b\x00"}, {"a\x00", "b"},
+	} {
+		b := branchOf(parts...)
+		if seen[b] || b != branchOf(parts...) || !strings.HasPrefix(b, checked.Cookie) {
+			t.Errorf("%v is named %s", parts, b)
+		}
+		seen[b] = true
+	}
 }

@@ -57,13 +57,10 @@ func newWired(t *testing.T, users ...string) *wired {
 		t.Fatal(err)
 	}
 	plan := &dialplan.Plan{Ours: func(h string) bool { return h == sipside.Domain }, Lookup: w.Users.Lookup}
-	w.eng, err = Open(dir, Deps{
+	w.eng = New(dir, Deps{
 		Log: slog.New(slog.DiscardHandler), Wire: ported{w.Edge}, Out: w.Edge.NewOutgoing(), Devices: reg, Plan: plan, User: w.Users.ByID, Domain: w.Users.Domain,
 		Record: func(_ record.Message, kept func(error)) { w.records.Add(1); kept(nil) },
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 2)
 	go func() { done <- reg.Run(ctx) }()

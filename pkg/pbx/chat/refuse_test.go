@@ -1,15 +1,18 @@
 package chat
 
 import (
+	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/coraltele/sanchar/pkg/base/problem"
+	"github.com/coraltele/sanchar/pkg/pbx/chat/inbox"
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
 	"github.com/coraltele/sanchar/pkg/record"
-	"github.com/coraltele/sanchar/pkg/sip/mime"
 	"github.com/coraltele/sanchar/pkg/testkit/sipside"
 )
 
@@ -20,7 +23,7 @@ func TestRefusals(t *testing.T) {
 		a.answer(404)
 		a.send(mail{body: strings.Repeat("x", 49<<10)})
 		a.answer(413)
-		a.send(mail{head: "Content-Encoding: deflate\n", body: string(mime.Deflate(make([]byte, 1<<20)))})
+		a.send(mail{head: "Content-Encoding: deflate\n", body: string(deflate(make([]byte, 1<<20)))})
 		a.answer(413)
 		a.send(mail{kind: "multipart/mixed;boundary=x", body: strings.Repeat("--x\r\n\r\n1\r\n", 100)})
 		a.answer(413)
@@ -54,10 +57,10 @@ func TestFullDiskOfRecords(t *testing.T) {
 		if rec := r.byText("m0"); rec.Status != record.MessageSent {
 			t.Errorf("recorded as %+v", rec)
 		}
-		n := r.writes
+		n := r.writes.Load()
 		time.Sleep(time.Hour)
-		if r.writes != n {
-			t.Errorf("a record that is kept was written %d times more", r.writes-n)
+		if r.writes.Load() != n {
+			t.Errorf("a record that is kept was written %d times more", r.writes.Load()-n)
 		}
 	})
 }
@@ -168,9 +171,12 @@ func TestDiskThatTakesNoMessages(t *testing.T) {
 		a.send(mail{body: "m1"})
 		a.answer(202)
 		b.takes("m1")
-		if err := r.eng.store.Close(); err != nil {
-			t.Fatal(err)
-		}
+		r.eng.ops.Put(op{do: func(*inbox.Tx) {}, done: func(error) {
+			if err := r.eng.store.Close(); err != nil {
+				t.Error(err)
+			}
+		}})
+		time.Sleep(time.Second)
 		a.send(mail{body: "m2"})
 		if got := a.next(); sipside.Status(got) != 503 || sipside.Header(got, "Retry-After") == "" {
 			t.Errorf("a message that could not be kept was answered %q", got)
@@ -179,5 +185,36 @@ func TestDiskThatTakesNoMessages(t *testing.T) {
 			t.Error("no alarm")
 		}
 		b.quiet()
+		before := r.lookups.Load()
+		r.phone("bob")
+		time.Sleep(time.Minute)
+		if n := r.lookups.Load() - before; n > 60 {
+			t.Errorf("a device that the disk does not take was looked for %d times in a minute", n)
+		}
+	})
+}
+
+// A file that cannot be opened stops messages, and what is passed on goes on.
+func TestFileThatCannotBeOpened(t *testing.T) {
+	run(t, func(r *rig) {
+		r.stop()
+		file := filepath.Join(r.dir, "chat.db")
+		if err := errors.Join(os.Rename(file, file+".away"), os.Mkdir(file, 0o700)); err != nil {
+			t.Fatal(err)
+		}
+		r.start()
+		a, b := r.phone("alice"), r.phone("bob")
+		a.send(mail{body: "m0"})
+		a.answer(503)
+		a.send(mail{body: "now", head: "Expires: 0\n"})
+		b.takes("now")
+		a.answer(200)
+		if err := errors.Join(os.Remove(file), os.Rename(file+".away", file)); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * sweepEvery)
+		a.send(mail{body: "m1"})
+		a.answer(202)
+		b.takes("m1")
 	})
 }

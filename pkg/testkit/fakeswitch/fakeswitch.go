@@ -39,6 +39,7 @@ type Switch struct {
 	push      ctl.PushSettings
 	hungUp    map[string]string // call id -> by
 	subs      map[chan ctl.SwitchEvent]bool
+	chat      ctl.ChatPolicy
 }
 
 // Start runs a fake switchd on socket until the test ends. A domain that is not "" is preset.
@@ -46,7 +47,7 @@ func Start(t testing.TB, socket, domain string) *Switch {
 	t.Helper()
 	s := &Switch{
 		Socket: socket, t: t, ca: newAuthority(t), domain: domain, users: map[string]ctl.User{}, passwords: map[string]string{}, regs: map[string]ctl.Registration{},
-		calls: map[string]ctl.LiveCall{}, hungUp: map[string]string{}, subs: map[chan ctl.SwitchEvent]bool{},
+		calls: map[string]ctl.LiveCall{}, chat: ctl.ChatPolicy{KeepDays: 7}, hungUp: map[string]string{}, subs: map[chan ctl.SwitchEvent]bool{},
 	}
 	s.Return()
 	t.Cleanup(s.Leave)
@@ -99,6 +100,17 @@ func (s *Switch) handler() http.Handler {
 	})
 	ctl.Handle(mux, "DELETE /v1/calls/{id}", func(r *http.Request, _ ctl.None) (ctl.None, error) {
 		return ctl.None{}, s.hangUp(r.PathValue("id"), r.URL.Query().Get("by"))
+	})
+	ctl.Handle(mux, "GET /v1/chat/policy", func(*http.Request, ctl.None) (ctl.ChatPolicy, error) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.chat, nil
+	})
+	ctl.Handle(mux, "PUT /v1/chat/policy", func(_ *http.Request, in ctl.ChatPolicy) (ctl.None, error) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.chat = in
+		return ctl.None{}, nil
 	})
 	ctl.Stream(mux, "GET /v1/events", s.stream)
 	ctl.Handle(mux, "POST /v1/certificates", func(_ *http.Request, in ctl.CertificateRequest) (ctl.Certificate, error) {

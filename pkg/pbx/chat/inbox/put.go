@@ -33,7 +33,7 @@ func (s *Store) Room() (low bool, err error) {
 	if err != nil {
 		return true, err
 	}
-	free += uint64(s.db.Stats().FreePageN * s.db.Info().PageSize)
+	free += uint64(s.spare())
 	if free < reserve {
 		return true, fmt.Errorf("%d bytes free: %w", free, syscall.ENOSPC)
 	}
@@ -42,7 +42,12 @@ func (s *Store) Room() (low bool, err error) {
 
 // used returns the bytes of the file that hold something.
 func (s *Store) used(t *Tx) int64 {
-	return t.tx.Size() - int64(s.db.Stats().FreePageN*s.db.Info().PageSize)
+	return t.tx.Size() - s.spare()
+}
+
+// spare returns the bytes of the file that hold nothing.
+func (s *Store) spare() int64 {
+	return int64(s.db.Stats().FreePageN) * s.page
 }
 
 // Put takes a message for its recipient, and a copy for the sender's devices other than the one of
