@@ -46,6 +46,7 @@ func commands() []command {
 		{"registrations", "", "list the devices that are registered", registrations},
 		{"calls", "", "list the calls that are not over", calls},
 		{"hangup", "ID", "end a call; the first characters of its id are enough", hangup},
+		{"chat keep", "[DAYS]", "tell or set how long messages wait for their recipients", chatKeep},
 		{"links", "", "list the network links and their addresses", links},
 		{"version", "", "tell the version of this program", showVersion},
 	}

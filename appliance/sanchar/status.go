@@ -60,8 +60,8 @@ func answered[T any](st T, err error) (*T, error) {
 func (st boxStatus) rows(now time.Time) [][]string {
 	return [][]string{
 		statusRow("switchd", st.Switch, now, func(s *ctl.SwitchStatus) (string, time.Time, string) {
-			return s.Version, s.Started, fmt.Sprintf("domain %s, %d users, %d registrations, %d calls, %d records to hand over",
-				orDash(s.Domain), s.Users, s.Registrations, s.Calls, s.RecordsQueued)
+			return s.Version, s.Started, fmt.Sprintf("domain %s, %d users, %d registrations, %d calls, %d messages waiting, %d records to hand over",
+				orDash(s.Domain), s.Users, s.Registrations, s.Calls, s.Messages, s.RecordsQueued)
 		}),
 		statusRow("mediad", st.Media, now, func(s *ctl.MediaStatus) (string, time.Time, string) {
 			return s.Version, s.Started, fmt.Sprintf("%d sessions, %d streams, %d of ports %d-%d in use",

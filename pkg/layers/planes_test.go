@@ -18,13 +18,13 @@ type plane struct {
 func planes() map[string]plane {
 	return map[string]plane{
 		"base":   {rank: 1, line: []string{"mailbox", "fsx", "ids", "pack", "problem", "slogx"}},
-		"sip":    {rank: 2, pure: true, line: []string{"wire", "aor", "digest", "sdp", "gruu", "checked"}},
+		"sip":    {rank: 2, pure: true, line: []string{"wire", "aor", "digest", "sdp", "gruu", "checked", "xmltree", "mime", "cpim", "imdn", "composing", "ftxml", "im"}},
 		"rtp":    {rank: 2, pure: true, line: []string{"header", "rtcp", "stats", "tone"}},
 		"record": {rank: 2, pure: true},
 		"platform": {rank: 3, line: []string{
 			"store", "journal", "outbox", "conf", "notify", "supervise", "udpio", "seal", "pki", "ctl",
 		}},
-		"pbx":     {rank: 4, line: []string{"account", "edge", "registrar", "dialplan", "call"}},
+		"pbx":     {rank: 4, line: []string{"account", "edge", "registrar", "dialplan", "call", "chat"}},
 		"media":   {rank: 4, line: []string{"port", "relay", "quality", "session"}},
 		"archive": {rank: 4, line: []string{"search", "records", "ingest"}},
 		"network": {rank: 4, line: []string{"netmon"}},
@@ -32,7 +32,7 @@ func planes() map[string]plane {
 		"daemon":  {rank: 5, line: []string{"switchd", "mediad", "admind", "netd"}},
 		"layers":  {rank: 0},
 		"testkit": {rank: 6, line: []string{ // helpers for tests; only tests import them
-			"racing", "torture", "sipside", "fakeswitch", "tone", "netlab", "capture", "linphone", "baresip", "sipp", "phone", "boxtest",
+			"racing", "torture", "sipside", "fakeswitch", "tone", "texter", "netlab", "capture", "linphone", "baresip", "sipp", "phone", "boxtest",
 		}},
 	}
 }

@@ -189,6 +189,8 @@ func (d *Daemon) watchAlarms(ctx context.Context) error {
 		d.alarm(d.devices.Failing(), "bindings.unsafe", "registrations cannot be written to disk: after a restart phones would have to register again",
 			"free space, or replace the disk")
 		d.alarm(d.calls.Failing(), "calls.unsafe", "calls cannot be written to disk: a restart would end them", "free space, or replace the disk")
+		d.alarm(d.chat.Failing(), "messages.stopped", "no messages are accepted: the disk is full or damaged",
+			"free space, or replace the disk; what was accepted is kept, and senders are told to try again")
 		d.alarm(d.mediaAway(ctx), "media.away", "the media relay does not answer: no new calls", "it is restarted by itself; if it stays away, restart the box")
 	}
 }

@@ -24,6 +24,10 @@ func (d *Daemon) routes() http.Handler {
 	ctl.Handle(mux, "GET /v1/registrations", func(*http.Request, ctl.None) ([]ctl.Registration, error) { return d.devices.List(), nil })
 	ctl.Handle(mux, "GET /v1/calls", func(*http.Request, ctl.None) ([]ctl.LiveCall, error) { return d.calls.List(), nil })
 	ctl.Handle(mux, "DELETE /v1/calls/{id}", d.hangUp)
+	ctl.Handle(mux, "GET /v1/chat/policy", func(*http.Request, ctl.None) (ctl.ChatPolicy, error) { return d.chat.Policy(), nil })
+	ctl.Handle(mux, "PUT /v1/chat/policy", func(_ *http.Request, in ctl.ChatPolicy) (ctl.None, error) {
+		return ctl.None{}, d.chat.SetPolicy(in)
+	})
 	ctl.Stream(mux, "GET /v1/events", d.events)
 	ctl.Handle(mux, "POST /v1/certificates", d.sign)
 	ctl.Handle(mux, "GET /v1/ca", func(*http.Request, ctl.None) (ctl.Certificate, error) {
@@ -35,7 +39,7 @@ func (d *Daemon) routes() http.Handler {
 func (d *Daemon) status() ctl.SwitchStatus {
 	st := ctl.SwitchStatus{
 		Version: d.cfg.Version, Started: d.started, Domain: d.users.Domain(), Users: d.users.Len(), Registrations: d.devices.Len(),
-		Calls: len(d.calls.List()), RecordsQueued: d.outbox.Waiting(), Alarms: d.alarms.list(),
+		Calls: len(d.calls.List()), Messages: d.chat.Waiting(), RecordsQueued: d.outbox.Waiting(), Alarms: d.alarms.list(),
 	}
 	for _, l := range d.edge.Listening() {
 		st.Listeners = append(st.Listeners, ctl.Listener{Transport: l.Transport.Param(), Address: l.Local})

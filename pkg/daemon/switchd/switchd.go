@@ -17,6 +17,7 @@ import (
 	"github.com/coraltele/sanchar/pkg/base/slogx"
 	"github.com/coraltele/sanchar/pkg/pbx/account"
 	"github.com/coraltele/sanchar/pkg/pbx/call"
+	"github.com/coraltele/sanchar/pkg/pbx/chat"
 	"github.com/coraltele/sanchar/pkg/pbx/dialplan"
 	"github.com/coraltele/sanchar/pkg/pbx/edge"
 	"github.com/coraltele/sanchar/pkg/pbx/registrar"
@@ -62,6 +63,7 @@ type Daemon struct {
 	edge     *edge.Edge
 	devices  *registrar.Registrar
 	calls    *call.Engine
+	chat     *chat.Engine
 	outbox   *outbox.Outbox
 	failures *account.Failures
 }
@@ -124,9 +126,17 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	plan := &dialplan.Plan{Ours: d.ours, Lookup: d.users.Lookup}
+	d.chat, err = chat.Open(d.cfg.DataDir, chat.Deps{
+		Log: d.log, Wire: d.edge, Out: d.edge.NewOutgoing(), Devices: d.devices, Plan: plan, User: d.users.ByID, Domain: d.users.Domain,
+		Product: d.product(), Record: func(r record.Message, kept func(error)) { d.put(record.KindMessage, r.ID, r, kept) },
+	})
+	if err != nil {
+		return err
+	}
 	d.calls, err = call.Open(d.cfg.DataDir, call.Deps{
-		Log: d.log, Wire: d.edge, Devices: d.devices, Relay: d.media, Plan: &dialplan.Plan{Ours: d.ours, Lookup: d.users.Lookup},
-		Domain: d.users.Domain, Watch: d.hub.tell, Product: d.product(),
+		Log: d.log, Wire: d.edge, Devices: d.devices, Relay: d.media, Plan: plan,
+		Domain: d.users.Domain, Watch: d.hub.tell, Message: d.chat.InDialog, Product: d.product(),
 		Record: func(r record.Call, kept func()) { d.write(record.KindCall, r.ID, r, kept) },
 	})
 	return err
@@ -170,7 +180,8 @@ func (d *Daemon) openEdge(ctx context.Context) error {
 	d.edge.Handle(edge.Handlers{
 		Register: func(in *edge.Inbound) { d.devices.Register(in) },
 		Call:     func(in *edge.Inbound) bool { return d.calls.Call(in) },
-		Response: func(in *edge.Inbound) bool { return d.calls.Response(in) },
+		Message:  func(in *edge.Inbound) bool { return d.chat.Message(in) },
+		Response: func(in *edge.Inbound) bool { return d.chat.Response(in) || d.calls.Response(in) },
 		Failed:   d.signInFailed,
 	})
 	return d.edge.Listen(ctx, d.cfg.Taken)
@@ -181,7 +192,9 @@ func (d *Daemon) serve(ctx context.Context) error {
 	d.users.Watch(d.userChanged)
 	later, end := context.WithCancel(context.WithoutCancel(ctx))
 	behind := make(chan error, 1)
-	go func() { behind <- together(later, d.devices.Run, d.calls.Run, d.outbox.Run, d.failures.Run) }()
+	go func() {
+		behind <- together(later, d.devices.Run, d.calls.Run, d.chat.Run, d.outbox.Run, d.failures.Run)
+	}()
 	err := together(ctx, d.edge.Run, d.cert.Run, d.followMedia, d.followNet, d.watchAlarms, d.keepAlive, d.serveSocket, d.tellReady)
 	end()
 	return errors.Join(err, <-behind)
@@ -265,16 +278,22 @@ func (d *Daemon) deliver(ctx context.Context, batch []record.Envelope) error {
 // write queues a record and calls kept, if not nil, when it is on disk. A disk that takes none
 // stops records, not calls: the alarm tells.
 func (d *Daemon) write(kind record.Kind, id string, r any, kept func()) {
-	data, err := json.Marshal(r)
-	if err != nil {
-		d.log.Error("a record was not written", "kind", kind, "err", err)
-		return
-	}
-	d.outbox.Put(record.Envelope{ID: id, Kind: kind, Version: record.Version, Data: data}, journal.WaiterFunc(func(error) {
+	d.put(kind, id, r, func(error) {
 		if kept != nil {
 			kept()
 		}
-	}))
+	})
+}
+
+// put queues a record and tells kept whether it is on disk.
+func (d *Daemon) put(kind record.Kind, id string, r any, kept func(error)) {
+	data, err := json.Marshal(r)
+	if err != nil {
+		d.log.Error("a record was not written", "kind", kind, "err", err)
+		kept(nil) // to try again would be of no use
+		return
+	}
+	d.outbox.Put(record.Envelope{ID: id, Kind: kind, Version: record.Version, Data: data}, journal.WaiterFunc(kept))
 }
 
 func (d *Daemon) signInFailed(in *edge.Inbound, v account.Verdict) {
@@ -288,12 +307,14 @@ func (d *Daemon) signInFailed(in *edge.Inbound, v account.Verdict) {
 func (d *Daemon) deviceChanged(ev registrar.Event) {
 	reg := ev.Binding.Registration()
 	if ev.Gone != "" {
+		d.chat.Gone(ev.Binding)
 		d.hub.tell(ctl.SwitchEvent{Unregistered: &reg})
 		return
 	}
 	d.hub.tell(ctl.SwitchEvent{Registered: &reg})
 	if ev.New {
 		d.calls.Bound(ev.Binding)
+		d.chat.Bound(ev.Binding)
 	}
 }
 
@@ -302,6 +323,9 @@ func (d *Daemon) userChanged(id string) {
 	if a := d.users.ByID(id); a == nil || a.Disabled {
 		d.devices.RemoveUser(id)
 		d.calls.EndUser(id)
+		if a == nil {
+			d.chat.RemoveUser(id)
+		}
 	}
 	d.hub.tell(ctl.SwitchEvent{UserChanged: id})
 }

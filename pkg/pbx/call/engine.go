@@ -68,8 +68,9 @@ type Deps struct {
 	Plan    *dialplan.Plan
 	User    func(id string) *account.Account
 	Domain  func() string
-	Record  func(rec record.Call, kept func()) // keeps a record and says when it is on disk
-	Watch   func(ctl.SwitchEvent)              // told of each change that a person sees; must not block
+	Record  func(rec record.Call, kept func())      // keeps a record and says when it is on disk
+	Watch   func(ctl.SwitchEvent)                   // told of each change that a person sees; must not block
+	Message func(in *edge.Inbound, from, to string) // takes a MESSAGE within a call, of one user to the other; in is its own, to Release
 	Product string
 }
 

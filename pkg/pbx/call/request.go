@@ -129,6 +129,8 @@ func (c *Call) repeated(l *Leg, in *edge.Inbound) bool {
 	switch tx := l.inviteIn; {
 	case in.Method == checked.CANCEL:
 		return false
+	case in.Method == checked.MESSAGE && in.CSeq == l.peerSeq:
+		return false // chat knows which messages came before
 	case in.Method == checked.INVITE && tx != nil && tx.seq == in.CSeq:
 		if tx.last != nil {
 			c.sendTo(l, in.Flow, tx.last)
@@ -168,6 +170,8 @@ func (c *Call) inDialog(l *Leg, in *edge.Inbound) (kept bool) {
 		return c.info(l, in)
 	case checked.REFER:
 		c.refer(l, in)
+	case checked.MESSAGE:
+		return c.message(l, in)
 	case checked.NOTIFY:
 		c.answer(l, in, &checked.Reply{Code: 481, Reason: "Subscription Does Not Exist"}) // we subscribe to nothing
 	case checked.OPTIONS:
@@ -230,6 +234,19 @@ func (c *Call) info(l *Leg, in *edge.Inbound) (kept bool) {
 		c.answer(l, in, r)
 		c.eng.deps.Wire.Release(in)
 	})
+	return true
+}
+
+// message hands a message within the call to chat, as one between the two users (RFC 3428 §4). It
+// could go to the other leg; but then it would be lost when the call ends, and the other devices of
+// both would never show it.
+func (c *Call) message(l *Leg, in *edge.Inbound) (kept bool) {
+	other := c.other(l)
+	if other == nil || other.userID == "" || l.userID == "" || c.eng.deps.Message == nil {
+		c.answer(l, in, &checked.Reply{Code: 405, Reason: "Method Not Allowed", Header: "Allow: " + checked.Handled.String() + "\r\n"})
+		return false
+	}
+	c.eng.deps.Message(in, l.userID, other.userID)
 	return true
 }
 

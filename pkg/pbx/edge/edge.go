@@ -40,6 +40,9 @@ type Handlers struct {
 	// Call takes an INVITE of in.Account, a request within a dialog, an ACK or a CANCEL. It
 	// returns false for one that belongs to no call; otherwise in is its own, to Release.
 	Call func(in *Inbound) bool
+	// Message takes a MESSAGE of in.Account outside of dialogs. It returns true if it answers later;
+	// then in is its own, to Release.
+	Message func(in *Inbound) bool
 	// Response takes a response, as Call does.
 	Response func(in *Inbound) bool
 	// Failed hears of credentials that were wrong.

@@ -93,6 +93,8 @@ func (e *Edge) request(in *Inbound) bool {
 		return false
 	case checked.INVITE:
 		return e.toCall(in)
+	case checked.MESSAGE:
+		return e.toChat(in)
 	case checked.PRACK, checked.UPDATE, checked.INFO, checked.BYE: // only within a dialog
 		e.noDialog(in)
 		return false
@@ -116,6 +118,17 @@ func (e *Edge) toCall(in *Inbound) bool {
 	if in.Method != checked.ACK {
 		e.noDialog(in)
 	}
+	return false
+}
+
+// toChat hands on a message that one user sends to another.
+func (e *Edge) toChat(in *Inbound) bool {
+	reader := in.reader
+	in.reader = nil
+	if e.handlers.Message(in) {
+		return true
+	}
+	in.reader = reader
 	return false
 }
 

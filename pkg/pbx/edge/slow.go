@@ -127,8 +127,7 @@ func (s *slowRoad) run(ctx context.Context) {
 
 func (s *slowRoad) close() { s.once.Do(func() { close(s.closed) }) }
 
-// routes says what is answered to each method. An event package or a chat service that comes later
-// takes its line here.
+// routes says what is answered to each method. An event package that comes later takes its line here.
 func (s *slowRoad) routes(srv *sipgo.Server) {
 	answer := func(code int, reason string, headers ...sip.Header) sipgo.RequestHandler {
 		return func(req *sip.Request, tx sip.ServerTransaction) {
@@ -146,8 +145,7 @@ func (s *slowRoad) routes(srv *sipgo.Server) {
 	srv.OnPublish(answer(489, "Bad Event"))   // RFC 3903 §6 item 2
 	srv.OnNotify(answer(481, "Subscription Does Not Exist"))
 	srv.OnRefer(answer(403, "REFER Only Within a Call"))
-	srv.OnMessage(answer(405, "Method Not Allowed", allow)) // RFC 3261 §21.4.6
-	srv.OnNoRoute(answer(405, "Method Not Allowed", allow))
+	srv.OnNoRoute(answer(405, "Method Not Allowed", allow)) // RFC 3261 §21.4.6
 }
 
 // respond sends what the library answers on the way that the request came.

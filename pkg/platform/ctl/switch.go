@@ -20,6 +20,7 @@ type SwitchStatus struct {
 	Users         int        `json:"users"`
 	Registrations int        `json:"registrations"` // bindings, not users
 	Calls         int        `json:"calls"`
+	Messages      int        `json:"messages"`       // that no device of their recipient has yet
 	RecordsQueued int        `json:"records_queued"` // written, not yet taken by the archive
 	Alarms        []Alarm    `json:"alarms,omitempty"`
 }
@@ -161,6 +162,11 @@ type SwitchEvent struct {
 	Alive        bool          `json:"alive,omitempty"`       // nothing happened for a while
 }
 
+// ChatPolicy is what a site's admin decides about messages.
+type ChatPolicy struct {
+	KeepDays int `json:"keep_days"` // how long a message waits for its recipient
+}
+
 // Domain is the realm of all accounts. It is set once: every HA1 contains it.
 type Domain struct {
 	Domain string `json:"domain"`
@@ -249,6 +255,16 @@ func (s Switch) Calls(ctx context.Context) (calls []LiveCall, err error) {
 // HangUp ends a live call; by is the admin's name for the record.
 func (s Switch) HangUp(ctx context.Context, id, by string) error {
 	return s.Do(ctx, http.MethodDelete, "/v1/calls/"+url.PathEscape(id)+"?by="+url.QueryEscape(by), nil, nil)
+}
+
+// ChatPolicy returns what is decided about messages.
+func (s Switch) ChatPolicy(ctx context.Context) (p ChatPolicy, err error) {
+	return p, s.Do(ctx, http.MethodGet, "/v1/chat/policy", nil, &p)
+}
+
+// SetChatPolicy changes it, for messages that come from now on.
+func (s Switch) SetChatPolicy(ctx context.Context, p ChatPolicy) error {
+	return s.Do(ctx, http.MethodPut, "/v1/chat/policy", p, nil)
 }
 
 // Events calls each for every event until ctx ends or switchd goes away. The stream starts with

@@ -184,3 +184,30 @@ func (m *Message) AppendPassed(dst []byte) []byte {
 	}
 	return dst
 }
+
+// Header returns the first line of a field, "" if there is none.
+func (m *Message) Header(id wire.ID) string {
+	value, _ := m.wire.Get(id)
+	return value
+}
+
+// AppendEndToEnd appends the header lines of a request that are meant for whoever gets it in the end:
+// those that describe the body, those that inform people, and all that the box does not know
+// (RFC 3261 §16.6 item 1). What is about the way, the dialog or who may, is the box's own.
+func (m *Message) AppendEndToEnd(dst []byte) []byte {
+	for i := range m.wire.Len() {
+		id, value := m.wire.Field(i)
+		name := m.wire.Name(i)
+		switch id {
+		case wire.ContentType:
+			name = "Content-Type" // not the compact form: it is looked for
+		case wire.ContentEncoding:
+			name = "Content-Encoding"
+		case wire.ContentDisposition, wire.Date, wire.Expires, wire.InReplyTo, wire.Organization, wire.Priority, wire.Subject, wire.UserAgent, wire.Other:
+		default:
+			continue
+		}
+		dst = append(append(append(append(dst, name...), ": "...), value...), '\r', '\n')
+	}
+	return dst
+}

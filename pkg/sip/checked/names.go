@@ -106,7 +106,7 @@ func (o Options) String() string {
 }
 
 // Handled are the methods that the box serves; they stand in Allow.
-const Handled = Methods(1<<INVITE | 1<<ACK | 1<<BYE | 1<<CANCEL | 1<<OPTIONS | 1<<REGISTER | 1<<PRACK | 1<<UPDATE | 1<<INFO | 1<<REFER | 1<<NOTIFY)
+const Handled = Methods(1<<INVITE | 1<<ACK | 1<<BYE | 1<<CANCEL | 1<<OPTIONS | 1<<REGISTER | 1<<PRACK | 1<<UPDATE | 1<<INFO | 1<<REFER | 1<<NOTIFY | 1<<MESSAGE)
 
 // Understood are the option tags that a request may require of the box.
 const Understood = Rel100 | Timer | Replaces | GRUU | Outbound | PathTag
