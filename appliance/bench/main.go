@@ -67,6 +67,7 @@ func sections() []section {
 		{"memory", measureMemory},
 		{"junk", measureJunk},
 		{"relay", measureRelay},
+		{"search", measureSearch},
 	}
 }
 

@@ -54,6 +54,20 @@ type Message struct {
 	Notice      string     `json:"notice,omitempty"`      // of a notification: the state that it tells of
 	NoticeFrom  string     `json:"notice_from,omitempty"` // Message-ID or Call-ID that it names
 	SentByAPI   bool       `json:"sent_by_api,omitempty"` // it came through a bridge, not from a phone
+	Dropped     bool       `json:"dropped,omitempty"`     // the archive did not keep what it says: the site's policy
+}
+
+// Bare takes away what the message says, and leaves that it was sent: what those see who may not
+// read it.
+func (m *Message) Bare() {
+	m.Content, m.Text = nil, ""
+	bare := make([]File, len(m.Files)) // the old ones may be shared
+	for i, f := range m.Files {
+		bare[i] = File{ContentType: f.ContentType, Size: f.Size, Until: f.Until}
+	}
+	if m.Files = bare; len(bare) == 0 {
+		m.Files = nil
+	}
 }
 
 // Device is one device of a user as it was then.

@@ -6,7 +6,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"os"
 	"slices"
@@ -21,11 +20,6 @@ import (
 
 // Limits.
 const (
-	// DefaultKeepDays is what India's DPDP Rules ask for at least of logs and traffic data.
-	DefaultKeepDays = 365
-	// MinKeepDays is what CERT-In's directions of 2022 ask for: no policy goes below it.
-	MinKeepDays = 180
-
 	// alarmFree warns an admin while there is still time to act.
 	alarmFree = 512 << 20
 	// refuseFree stops records, which wait in the outbox, before the disk is full for all.
@@ -46,9 +40,10 @@ const (
 
 // Config says where the archive is.
 type Config struct {
-	Dir      string
-	KeepDays int // 0 is the default
-	Log      *slog.Logger
+	Dir string
+	Log *slog.Logger
+	// Policy, if not nil, tells what is kept; the default is the record package's.
+	Policy func() record.Policy
 	// Stored, if not nil, is told of records that are new or changed, after their commit. It must
 	// not block.
 	Stored func([]record.Envelope)
@@ -76,13 +71,11 @@ type request struct {
 
 // New returns the archive in cfg.Dir. It opens files when they are used.
 func New(cfg Config) (*Archive, error) {
-	if cfg.KeepDays == 0 {
-		cfg.KeepDays = DefaultKeepDays
+	if cfg.Policy == nil {
+		cfg.Policy = record.DefaultPolicy
 	}
-	if cfg.KeepDays < MinKeepDays {
-		return nil, problem.Fields("archive.keep", []problem.Fault{{
-			Path: "keep_days", Value: fmt.Sprint(cfg.KeepDays), Rule: fmt.Sprintf("at least %d days", MinKeepDays), Cure: "keep records longer",
-		}})
+	if err := problem.Fields("archive.policy", cfg.Policy().Faults()); err != nil {
+		return nil, err
 	}
 	if cfg.Free == nil {
 		cfg.Free = func() (uint64, error) { return fsx.Free(cfg.Dir) }
@@ -220,7 +213,7 @@ func (a *Archive) commitGroup(entries []entry) ([]entry, error) {
 	}
 	at, _ := ids.RecordTime(e.ID) // checked before
 	p := a.partition(e.Kind, monthOf(at))
-	changed, err := p.put(entries)
+	changed, err := p.put(entries, a.cfg.Policy().MessageContent == record.ContentDrop)
 	if fsx.IsFull(err) {
 		return nil, errDiskFull(err)
 	}

@@ -45,7 +45,9 @@ func storeForEver(dir string) {
 		}
 		known = append(known, id)
 		e := envelope(record.KindRegistration, id, record.Registration{ID: id, User: fmt.Sprint("u", n), Refreshes: n, Result: record.RegActive})
-		if _, err := a.Store(context.Background(), []record.Envelope{e}); err != nil {
+		m := messageAt(time.Now(), "asha", "vikram", fmt.Sprint("text ", n))
+		m.ID, m.MessageID = id, "mid-"+id
+		if _, err := a.Store(context.Background(), []record.Envelope{e, envelope(record.KindMessage, id, m)}); err != nil {
 			panic(err)
 		}
 		fmt.Println(id, n)
@@ -93,9 +95,16 @@ func TestKilledAtAnyMomentRecordsAndIndexAgree(t *testing.T) {
 				t.Errorf("record %s: version %d stayed, %d was acknowledged", id, r.Refreshes, n)
 			}
 		})
+		if _, err := a.Get(t.Context(), record.KindMessage, id); err != nil {
+			t.Fatalf("acknowledged message is lost: %v", err)
+		}
 	}
 	for _, p := range a.list("") {
-		checkIndex(t, p)
+		if p.kind == record.KindMessage {
+			checkMessageIndex(t, p)
+		} else {
+			checkIndex(t, p)
+		}
 	}
 }
 
@@ -110,8 +119,10 @@ func checkIndex(t *testing.T, p *partition) {
 	err = db.View(func(tx *bbolt.Tx) error {
 		var have, want []string
 		err := tx.Bucket(recordsBucket).ForEach(func(id, value []byte) error {
-			keys, err := oldPostings(record.Envelope{ID: string(id), Kind: p.kind}, value)
-			want = append(want, keys...)
+			terms, err := oldTerms(record.Envelope{ID: string(id), Kind: p.kind}, value)
+			for _, t := range terms {
+				want = append(want, string(posting(t, string(id))))
+			}
 			return err
 		})
 		if err != nil {

@@ -2,6 +2,7 @@ package records
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/csv"
 	"encoding/json"
@@ -95,6 +96,12 @@ func header(k record.Kind) []string {
 		return []string{"id", "first", "last", "count", "source", "transport", "method", "username", "claimed", "reason", "user_agent"}
 	case record.KindAudit:
 		return []string{"id", "at", "who", "from", "act", "object", "detail", "ok"}
+	case record.KindMessage:
+		return []string{
+			"id", "at", "composed", "type", "status", "sender_user", "sender_number", "sender_name", "sender_aor",
+			"recipient_user", "recipient_number", "recipient_name", "recipient_aor", "text", "content_type", "files", "deliveries", "changes",
+			"notice", "about", "reply", "replaces", "retracts", "ephemeral_s", "expires", "user_agent", "source", "transport", "thread", "message_id", "call_id",
+		}
 	}
 	return nil
 }
@@ -116,6 +123,8 @@ func row(e record.Envelope) (cells []string, err error) {
 		err = read(e.Data, func(a *record.Audit) {
 			cells = []string{a.ID, stamp(a.At), a.Who, stringOf(a.From), a.Act, a.Object, a.Detail, strconv.FormatBool(a.OK)}
 		})
+	case record.KindMessage:
+		err = read(e.Data, func(m *record.Message) { cells = messageRow(m) })
 	}
 	return cells, err
 }
@@ -139,6 +148,30 @@ func registrationRow(r *record.Registration) []string {
 		r.ID, stamp(r.First), stamp(r.Last), stamp(r.End), r.Result, r.User, r.AoR, r.Contact, stringOf(r.Source),
 		r.Transport, r.UserAgent, r.Instance, strconv.Itoa(r.Asked), strconv.Itoa(r.Expires),
 		strconv.FormatUint(r.Refreshes, 10), strings.Join(r.Features, " "), r.CallID,
+	}
+}
+
+func messageRow(m *record.Message) []string {
+	var files, deliveries, changes []string
+	for _, f := range m.Files {
+		files = append(files, strings.TrimSpace(fmt.Sprintf("%s %s %d", f.Name, f.ContentType, f.Size)))
+	}
+	for _, d := range m.Deliveries {
+		deliveries = append(deliveries, strings.TrimSpace(fmt.Sprintf("%s %s %s %s", d.User, cmp.Or(d.Device.Instance, d.Device.Contact), d.Status, d.Reason)))
+	}
+	for _, c := range m.Changes {
+		changes = append(changes, stamp(c.At)+" "+c.Status)
+	}
+	ephemeral := ""
+	if m.Ephemeral > 0 {
+		ephemeral = strconv.Itoa(m.Ephemeral)
+	}
+	return []string{
+		m.ID, stamp(m.At), stamp(m.Composed), m.Type, m.Status, m.Sender.User, m.Sender.Number, m.Sender.Name, m.Sender.AoR,
+		m.Recipient.User, m.Recipient.Number, m.Recipient.Name, m.Recipient.AoR, m.Text, m.ContentType,
+		strings.Join(files, "; "), strings.Join(deliveries, "; "), strings.Join(changes, "; "),
+		m.Notice, m.About, m.Reply, m.Replaces, m.Retracts, ephemeral, stamp(m.Expires), m.From.UserAgent, stringOf(m.From.Source), m.From.Transport,
+		m.Thread, m.MessageID, m.CallID,
 	}
 }
 

@@ -4,13 +4,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
 
 	"go.etcd.io/bbolt"
 
+	"github.com/coraltele/sanchar/pkg/archive/search"
 	"github.com/coraltele/sanchar/pkg/base/ids"
 	"github.com/coraltele/sanchar/pkg/base/problem"
 	"github.com/coraltele/sanchar/pkg/record"
@@ -24,15 +24,23 @@ const (
 	// lookBudget is how many records one answer looks at: a search for rare text pauses there and
 	// goes on with the next page, so that no read holds back the disk space of later writes.
 	lookBudget = 50_000
+	// stepBudget is the same for messages, in steps along lists of words: it takes about a tenth of
+	// a second. To look at a record that is not one of those asked for costs lookSteps.
+	stepBudget = 1_000_000
+	lookSteps  = 200
+	// maxWords is how many words a search may ask for.
+	maxWords = 16
 	// lastID sorts after every record id.
 	lastID = "~"
 )
 
-// search is a query on its way through the partitions.
-type search struct {
-	lower, upper string   // ids from lower up to below upper
-	prefixes     []string // of the postings that must all exist
+// lookup is a query on its way through the partitions.
+type lookup struct {
+	lower, upper string       // ids from lower up to below upper
+	terms        []string     // that records must have all of
+	words        search.Query // of messages: the same, with words
 	text         *textMatch
+	bare         bool // of messages: without what they say
 	limit        int
 	budget       int
 	found        []record.Envelope
@@ -41,7 +49,7 @@ type search struct {
 
 // Find returns a page of records, newest first.
 func (a *Archive) Find(ctx context.Context, q record.Query) (record.Page, error) {
-	s, err := newSearch(q)
+	s, err := newLookup(q)
 	if err != nil {
 		return record.Page{}, err
 	}
@@ -68,7 +76,7 @@ func (a *Archive) Get(ctx context.Context, kind record.Kind, id string) (record.
 		p := a.partitions[partitionName(kind, monthOf(at))]
 		a.mu.Unlock()
 		if p != nil {
-			s := &search{lower: id, upper: id + "\x00", limit: 1, budget: 1}
+			s := &lookup{lower: id, upper: id + "\x00", limit: 1, budget: 1}
 			if _, err := s.in(ctx, p); err != nil {
 				return record.Envelope{}, fmt.Errorf("read record %s: %w", id, err)
 			}
@@ -80,11 +88,11 @@ func (a *Archive) Get(ctx context.Context, kind record.Kind, id string) (record.
 	return record.Envelope{}, problem.New(problem.Missing, "record.missing", "there is no such record", "it may have been too old to keep")
 }
 
-func newSearch(q record.Query) (*search, error) {
+func newLookup(q record.Query) (*lookup, error) {
 	if err := checkQuery(q); err != nil {
 		return nil, err
 	}
-	s := &search{lower: idBound(q.From, ""), upper: idBound(q.To, lastID), limit: q.Limit, budget: lookBudget}
+	s := &lookup{lower: idBound(q.From, ""), upper: idBound(q.To, lastID), limit: q.Limit, budget: lookBudget}
 	if s.limit == 0 {
 		s.limit = DefaultLimit
 	}
@@ -92,9 +100,20 @@ func newSearch(q record.Query) (*search, error) {
 		s.upper = min(s.upper, q.Before)
 	}
 	for f, v := range q.Match {
-		s.prefixes = append(s.prefixes, prefix(f, normalQuery(f, v)))
+		s.terms = append(s.terms, term(q.Kind, f, normalQuery(f, v)))
 	}
-	slices.Sort(s.prefixes)
+	slices.Sort(s.terms)
+	if q.Kind == record.KindMessage {
+		s.bare, s.budget = !q.Content, stepBudget
+		s.words.Terms = s.terms
+		words, beginnings := search.Asked(q.Words)
+		for _, w := range words {
+			s.words.Terms = append(s.words.Terms, term(q.Kind, fieldWord, w))
+		}
+		for _, w := range beginnings {
+			s.words.Beginnings = append(s.words.Beginnings, term(q.Kind, fieldWord, w))
+		}
+	}
 	if q.Text != "" {
 		s.text = newTextMatch(q.Text)
 	}
@@ -105,20 +124,45 @@ func checkQuery(q record.Query) error {
 	var faults []problem.Fault
 	fields := q.Kind.Fields()
 	if fields == nil {
-		faults = append(faults, problem.Fault{Path: "kind", Value: string(q.Kind), Rule: "one of call, registration, auth, audit", Cure: "ask for one of these"})
+		faults = append(faults, problem.Fault{Path: "kind", Value: string(q.Kind), Rule: fmt.Sprintf("one of %v", record.Kinds()), Cure: "ask for one of these"})
 	}
 	for f, v := range q.Match {
 		if fields != nil && !slices.Contains(fields, f) {
 			faults = append(faults, problem.Fault{Path: string(f), Value: v, Rule: fmt.Sprintf("a %s record is found by %v", q.Kind, fields), Cure: "leave it out"})
 		}
 	}
+	faults = append(faults, checkWords(q)...)
 	if q.Limit < 0 || q.Limit > MaxLimit {
-		faults = append(faults, problem.Fault{Path: "limit", Value: fmt.Sprint(q.Limit), Rule: fmt.Sprintf("1 to %d", MaxLimit), Cure: "ask for further pages"})
+		faults = append(faults, limitFault(q.Limit))
 	}
 	if !q.From.IsZero() && !q.To.IsZero() && q.To.Before(q.From) {
 		faults = append(faults, problem.Fault{Path: "to", Value: q.To.Format(time.RFC3339), Rule: "not before from", Cure: "exchange the two"})
 	}
 	return problem.Fields("records.query", faults)
+}
+
+func limitFault(limit int) problem.Fault {
+	return problem.Fault{Path: "limit", Value: fmt.Sprint(limit), Rule: fmt.Sprintf("1 to %d", MaxLimit), Cure: "ask for further pages"}
+}
+
+func checkWords(q record.Query) (faults []problem.Fault) {
+	bad := func(path, value, rule, cure string) {
+		faults = append(faults, problem.Fault{Path: path, Value: value, Rule: rule, Cure: cure})
+	}
+	words, beginnings := search.Asked(q.Words)
+	switch n := len(words) + len(beginnings); {
+	case q.Words == "":
+	case q.Kind != record.KindMessage:
+		bad("words", q.Words, fmt.Sprintf("a %s record has no words", q.Kind), "ask for text")
+	case n == 0:
+		bad("words", q.Words, "at least one letter, digit or emoji", "write a word of the message")
+	case n > maxWords:
+		bad("words", q.Words, fmt.Sprintf("at most %d words", maxWords), "leave out the common ones")
+	}
+	if q.Text != "" && q.Kind == record.KindMessage && !q.Content {
+		bad("text", q.Text, "text is looked for in what messages say", "ask for words, or for content")
+	}
+	return faults
 }
 
 // idBound returns the lowest id at t, and none for a time that ids cannot tell.
@@ -133,46 +177,36 @@ func idBound(t time.Time, none string) string {
 	return ids.RecordPrefix(t)
 }
 
-func (s *search) overlaps(p *partition) bool {
+func (s *lookup) overlaps(p *partition) bool {
 	first := idBound(p.month, "")
 	end := idBound(p.month.AddDate(0, 1, 0), lastID)
 	return first < s.upper && s.lower < end
 }
 
 // in looks through a partition and reports whether the page is complete.
-func (s *search) in(ctx context.Context, p *partition) (done bool, err error) {
-	db, err := p.acquire()
-	if errors.Is(err, errGone) {
-		return false, nil
-	}
-	if err != nil {
-		return false, err
-	}
-	defer p.release()
-	err = survive(func() error {
-		return db.View(func(tx *bbolt.Tx) error {
-			done, err = s.walk(ctx, tx, p.kind)
-			return err
-		})
+func (s *lookup) in(ctx context.Context, p *partition) (done bool, err error) {
+	err = p.view(func(tx *bbolt.Tx) error {
+		done, err = s.walk(ctx, tx, p.kind)
+		return err
 	})
 	return done, err
 }
 
-// walk goes down through the ids that have all postings asked for.
-func (s *search) walk(ctx context.Context, tx *bbolt.Tx, kind record.Kind) (done bool, err error) {
+// walk goes down through the ids of the records that may be asked for.
+func (s *lookup) walk(ctx context.Context, tx *bbolt.Tx, kind record.Kind) (done bool, err error) {
 	recs := tx.Bucket(recordsBucket)
-	lists := s.lists(tx)
+	ids, err := s.ids(tx, kind)
 	bound := s.upper
-	for {
-		if len(s.found) == s.limit || s.budget == 0 {
+	for steps := 1; err == nil; steps++ {
+		if len(s.found) == s.limit || s.budget <= 0 {
 			return true, nil
 		}
-		if s.budget--; s.budget%1000 == 0 && ctx.Err() != nil {
+		if s.budget--; steps%1000 == 0 && ctx.Err() != nil {
 			return false, ctx.Err()
 		}
-		id, agreed := lists.below(bound)
+		id, agreed, err := ids.below(bound)
 		if id < s.lower || id == "" {
-			return false, nil
+			return false, err
 		}
 		bound = id
 		if !agreed {
@@ -185,9 +219,10 @@ func (s *search) walk(ctx context.Context, tx *bbolt.Tx, kind record.Kind) (done
 			}
 		}
 	}
+	return false, err
 }
 
-func (s *search) take(recs *bbolt.Bucket, kind record.Kind, id string) error {
+func (s *lookup) take(recs *bbolt.Bucket, kind record.Kind, id string) error {
 	value := recs.Get([]byte(id))
 	if value == nil {
 		return fmt.Errorf("record %s is in the index only", id)
@@ -199,10 +234,57 @@ func (s *search) take(recs *bbolt.Bucket, kind record.Kind, id string) error {
 		}
 	}
 	e, err := decodeValue(kind, id, value)
+	if err == nil && kind == record.KindMessage {
+		return s.takeMessage(e)
+	}
 	if err == nil {
 		s.found = append(s.found, e)
 	}
 	return err
+}
+
+// takeMessage looks at a message before it takes it: an index of words and hashes may err.
+func (s *lookup) takeMessage(e record.Envelope) error {
+	if len(s.words.Terms)+len(s.words.Beginnings) > 0 {
+		t, err := termsOf(e)
+		if err != nil {
+			return fmt.Errorf("record %s: %w", e.ID, err)
+		}
+		if !s.words.Match(t.sorted(e.Kind)) {
+			s.budget -= lookSteps
+			return nil
+		}
+	}
+	var err error
+	if s.bare {
+		e.Data, err = bareData(e.Data, false)
+	}
+	s.found = append(s.found, e)
+	return err
+}
+
+// idList is a set of record ids that is walked downwards.
+type idList interface {
+	// below returns the highest id below bound that is in the set, or one that the search is to go
+	// on from, it included; "" when there is none.
+	below(bound string) (id string, agreed bool, err error)
+}
+
+func (s *lookup) ids(tx *bbolt.Tx, kind record.Kind) (idList, error) {
+	if kind == record.KindMessage {
+		hits, narrow, err := search.Open(tx).Find(s.words)
+		if err != nil || narrow {
+			return newMessageHits(hits, tx.Bucket(recordsBucket), s.upper), err
+		}
+	}
+	var lists postingLists
+	for _, t := range s.terms {
+		lists = append(lists, postingList{tx.Bucket(indexBucket).Cursor(), t + "\x00"})
+	}
+	if lists == nil { // no condition: the records themselves are the list
+		lists = append(lists, postingList{tx.Bucket(recordsBucket).Cursor(), ""})
+	}
+	return lists, nil
 }
 
 // postingLists are walked downwards together.
@@ -214,41 +296,23 @@ type postingList struct {
 	prefix string
 }
 
-func (s *search) lists(tx *bbolt.Tx) (lists postingLists) {
-	for _, p := range s.prefixes {
-		lists = append(lists, postingList{tx.Bucket(indexBucket).Cursor(), p})
-	}
-	if lists == nil { // no condition: the records themselves are the list
-		lists = append(lists, postingList{tx.Bucket(recordsBucket).Cursor(), ""})
-	}
-	return lists
-}
-
 // below returns the highest id below bound that all lists agree on, or that the first one to
 // disagree proposes; "" when a list has none.
-func (ls postingLists) below(bound string) (id string, agreed bool) {
+func (ls postingLists) below(bound string) (id string, agreed bool, err error) {
 	id = ls[0].below(bound)
 	for _, l := range ls[1:] {
 		if id == "" {
-			return "", false
+			return "", false, nil
 		}
 		if other := l.below(id + "\x00"); other != id {
-			return other, false
+			return other, false, nil
 		}
 	}
-	return id, true
+	return id, true, nil
 }
 
 func (l postingList) below(bound string) string {
-	k, _ := l.cursor.Seek([]byte(l.prefix + bound))
-	if k == nil {
-		k, _ = l.cursor.Last()
-		for k != nil && string(k) >= l.prefix+bound {
-			k, _ = l.cursor.Prev()
-		}
-	} else {
-		k, _ = l.cursor.Prev()
-	}
+	k, _ := last(l.cursor, l.prefix+bound)
 	if id, ok := bytes.CutPrefix(k, []byte(l.prefix)); ok && k != nil {
 		return string(id)
 	}

@@ -73,12 +73,12 @@ func TestAFullDiskRefusesRecordsAndLeavesRoomForAudit(t *testing.T) {
 
 func TestOldFilesGoOneAtATimeAndNotBelowTheFloor(t *testing.T) {
 	t.Parallel()
-	if _, err := New(Config{Dir: t.TempDir(), KeepDays: MinKeepDays - 1, Log: quiet()}); !problem.Is(err, problem.Invalid) {
+	if _, err := New(Config{Dir: t.TempDir(), Policy: keepDays(record.MinKeepDays - 1), Log: quiet()}); !problem.Is(err, problem.Invalid) {
 		t.Fatalf("a policy below the floor: %v", err)
 	}
 	dir := t.TempDir()
 	now := time.Now()
-	a, stop := startStop(t, Config{Dir: dir, KeepDays: MinKeepDays})
+	a, stop := startStop(t, Config{Dir: dir, Policy: keepDays(record.MinKeepDays)})
 	for _, months := range []int{-30, -20, -3, 0} {
 		keep(t, a, callAt(now.AddDate(0, months, 0), "1", "2", record.CallAnswered))
 	}
@@ -166,4 +166,8 @@ func TestADamagedFileIsSetAside(t *testing.T) {
 			}
 		})
 	}
+}
+
+func keepDays(n int) func() record.Policy {
+	return func() record.Policy { return record.Policy{KeepDays: n, MessageContent: record.ContentKeep} }
 }

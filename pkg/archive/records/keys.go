@@ -1,14 +1,18 @@
 package records
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
 	"slices"
 	"strings"
 
 	"github.com/coraltele/sanchar/pkg/record"
 )
 
-// A posting is a key of the index: field, value, 0, record id. All records with a value stand
-// together in the order of time. The field is one byte, for the index is most of a file.
+// fieldWord are the words of a message: it is asked for by Words, not by Match.
+const fieldWord record.Field = "word"
+
+// fieldByte stands for a field in a key: it is one byte, for the index is most of a file.
 func fieldByte(f record.Field) byte {
 	switch f {
 	case record.FieldUser:
@@ -33,28 +37,50 @@ func fieldByte(f record.Field) byte {
 		return 'w'
 	case record.FieldAct:
 		return 'x'
+	case record.FieldSender:
+		return 'f'
+	case record.FieldRecipient:
+		return 't'
+	case record.FieldMessageID:
+		return 'm'
+	case record.FieldThread:
+		return 'h'
+	case record.FieldType:
+		return 'y'
+	case record.FieldRefers:
+		return 'o'
+	case fieldWord:
+		return 'W'
 	}
 	return 0
 }
 
-// prefix is what the postings of a value begin with.
-func prefix(f record.Field, value string) string {
-	return string(fieldByte(f)) + value + "\x00"
-}
-
-// postings returns the sorted keys under which a record is found, each once.
-func (t terms) postings(id string) []string {
-	var keys []string
-	for f, values := range t {
-		for _, v := range values {
-			keys = append(keys, prefix(f, v)+id)
+// term is what a record with this value is found by. Identifiers of messages are long, and each is
+// in one message: a hash stands for them, and who searches looks at the record.
+func term(kind record.Kind, f record.Field, value string) string {
+	if kind == record.KindMessage {
+		switch f {
+		case record.FieldCallID, record.FieldMessageID, record.FieldRefers:
+			sum := sha256.Sum256([]byte(value))
+			value = base64.RawStdEncoding.EncodeToString(sum[:8])
 		}
 	}
-	slices.Sort(keys)
-	return slices.Compact(keys)
+	return string(fieldByte(f)) + value
 }
 
-// missing returns the keys of a that are not in b; both are sorted.
+// sorted returns what a record is found by, in order, each once.
+func (t terms) sorted(kind record.Kind) []string {
+	var all []string
+	for f, values := range t {
+		for _, v := range values {
+			all = append(all, term(kind, f, v))
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// missing returns what is in a but not in b; both are sorted.
 func missing(a, b []string) (gone []string) {
 	for _, k := range a {
 		for len(b) > 0 && strings.Compare(b[0], k) < 0 {

@@ -265,7 +265,7 @@ func TestASearchThatFindsLittlePausesAndGoesOn(t *testing.T) {
 		batch = append(batch, callAt(base().Add(time.Duration(i+1)*time.Second), "1", "2", record.CallAnswered))
 	}
 	keep(t, a, batch...)
-	s, err := newSearch(record.Query{Kind: record.KindCall, Text: "needle"})
+	s, err := newLookup(record.Query{Kind: record.KindCall, Text: "needle"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -92,7 +92,8 @@ func (a *Archive) Alarms() []ctl.Alarm {
 // retain removes the files whose last record is older than the policy, at most one of a kind at a
 // time: a clock that jumped ahead by years must not erase the archive at once.
 func (a *Archive) retain(now time.Time) {
-	oldest := now.AddDate(0, 0, -a.cfg.KeepDays)
+	days := a.cfg.Policy().KeepDays
+	oldest := now.AddDate(0, 0, -days)
 	for _, kind := range record.Kinds() {
 		all := a.list(kind)
 		if len(all) == 0 {
@@ -109,6 +110,6 @@ func (a *Archive) retain(now time.Time) {
 		a.mu.Lock()
 		delete(a.partitions, partitionName(p.kind, p.month))
 		a.mu.Unlock()
-		a.cfg.Log.Info("records that are too old were removed", "file", p.path, "keep_days", a.cfg.KeepDays)
+		a.cfg.Log.Info("records that are too old were removed", "file", p.path, "keep_days", days)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/coraltele/sanchar/pkg/archive/search"
 	"github.com/coraltele/sanchar/pkg/base/ids"
 	"github.com/coraltele/sanchar/pkg/base/problem"
 	"github.com/coraltele/sanchar/pkg/record"
@@ -88,6 +89,8 @@ func termsOf(e record.Envelope) (terms, error) {
 			t.add(record.FieldWho, a.Who)
 			t.add(record.FieldAct, a.Act)
 		})
+	case record.KindMessage:
+		return t, read(e.Data, func(m *record.Message) { t.ofMessage(m) })
 	}
 	return nil, fmt.Errorf("kind %q is unknown", e.Kind)
 }
@@ -111,6 +114,24 @@ func (t terms) ofCall(c *record.Call) {
 		t.ofParty(l.Party)
 		t.add(record.FieldCallID, l.CallID)
 	}
+}
+
+func (t terms) ofMessage(m *record.Message) {
+	t.add(record.FieldType, m.Type)
+	t.add(record.FieldStatus, m.Status)
+	t.add(record.FieldThread, m.Thread)
+	t.add(record.FieldSender, m.Sender.User)
+	t.add(record.FieldRecipient, m.Recipient.User)
+	t.ofParty(m.Sender)
+	t.ofParty(m.Recipient)
+	t.add(record.FieldCallID, m.CallID)
+	t.add(record.FieldMessageID, m.MessageID)
+	t.add(record.FieldRefers, m.About, m.Reply, m.Replaces, m.Retracts)
+	words := m.Text
+	for _, f := range m.Files {
+		words += "\n" + f.Name
+	}
+	t[fieldWord] = search.Words(words)
 }
 
 func (t terms) ofParty(p record.Party) {

@@ -48,14 +48,31 @@ func RecordPrefix(now time.Time) string {
 
 // RecordTime returns the time that a record id was made at, and false for a text that is none.
 func RecordTime(id string) (time.Time, bool) {
-	if len(id) != 26 {
+	head, ok := Head(id)
+	if !ok {
 		return time.Time{}, false
+	}
+	return time.UnixMilli(int64(head >> 16)), true
+}
+
+// Head returns the first 64 bits of a record id: its millisecond and the first 16 random bits. It
+// sorts as ids do; few ids share one.
+func Head(id string) (head uint64, ok bool) {
+	if len(id) != 26 {
+		return 0, false
 	}
 	var b [16]byte
 	if _, err := encoding.Decode(b[:], []byte(id)); err != nil {
-		return time.Time{}, false
+		return 0, false
 	}
-	return time.UnixMilli(int64(binary.BigEndian.Uint64(b[:8]) >> 16)), true
+	return binary.BigEndian.Uint64(b[:8]), true
+}
+
+// HeadPrefix returns the smallest record id with this head.
+func HeadPrefix(head uint64) string {
+	var b [16]byte
+	binary.BigEndian.PutUint64(b[:8], head)
+	return encoding.EncodeToString(b[:])
 }
 
 // Secret returns a password for a device: 26 characters, 130 bits, easy to type.

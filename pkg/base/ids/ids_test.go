@@ -22,6 +22,10 @@ func TestRecordSortsByTimeAndTellsIt(t *testing.T) {
 	if p := RecordPrefix(at); p > first || p <= Record(at.Add(-time.Millisecond)) {
 		t.Fatalf("prefix %q is not between the ids of its millisecond and the one before", p)
 	}
+	head, ok := Head(first)
+	if p := HeadPrefix(head); !ok || p > first || first >= HeadPrefix(head+1) {
+		t.Fatalf("head %x of %q does not stand for it", head, first)
+	}
 	for _, bad := range []string{"", "short", "UUUUUUUUUUUUUUUUUUUUUUUUUU"} {
 		if _, ok := RecordTime(bad); ok {
 			t.Errorf("%q is no id", bad)

@@ -18,6 +18,7 @@ import (
 	"github.com/coraltele/sanchar/pkg/console/auth"
 	"github.com/coraltele/sanchar/pkg/console/events"
 	"github.com/coraltele/sanchar/pkg/console/provision"
+	"github.com/coraltele/sanchar/pkg/platform/conf"
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
 	"github.com/coraltele/sanchar/pkg/record"
 )
@@ -55,6 +56,7 @@ type Archive interface {
 	Store(ctx context.Context, batch []record.Envelope) (changed int, err error)
 	Find(ctx context.Context, q record.Query) (record.Page, error)
 	Get(ctx context.Context, kind record.Kind, id string) (record.Envelope, error)
+	Threads(ctx context.Context, q record.ThreadQuery) (record.ThreadPage, error)
 	ExportCSV(ctx context.Context, w io.Writer, q record.Query) error
 	ExportJSON(ctx context.Context, w io.Writer, q record.Query) error
 }
@@ -68,8 +70,9 @@ type Config struct {
 	Links     Links
 	Archive   Archive
 	Files     Files
-	PageBuilt bool   // the program holds the page
-	Bind      string // address of the page; "" is every address
+	Policy    *conf.File[record.Policy] // of what the archive keeps
+	PageBuilt bool                      // the program holds the page
+	Bind      string                    // address of the page; "" is every address
 	Version   string
 	Log       *slog.Logger
 }
@@ -96,6 +99,9 @@ func New(cfg Config) *API {
 	a.recordOperations()
 	a.fileOperations()
 	a.pushOperations()
+	a.messageOperations()
+	a.threadOperations()
+	a.policyOperations()
 	a.eventOperations()
 	a.documentOperation()
 	a.finishDocument()

@@ -71,6 +71,10 @@ func (m *memory) Get(context.Context, record.Kind, string) (record.Envelope, err
 	return record.Envelope{}, problem.New(problem.Missing, "record.missing", "none", "none")
 }
 
+func (m *memory) Threads(context.Context, record.ThreadQuery) (record.ThreadPage, error) {
+	return record.ThreadPage{}, nil
+}
+
 func (m *memory) ExportCSV(_ context.Context, w io.Writer, _ record.Query) error {
 	_, err := io.WriteString(w, "id\n")
 	return errors.Join(err, errors.New("the disk broke"))

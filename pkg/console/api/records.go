@@ -197,8 +197,7 @@ func exportOf[F any, PF interface {
 		if err != nil {
 			return nil, err
 		}
-		file := fmt.Sprintf("%s-%s.%s", name, time.Now().UTC().Format("20060102-150405"), as.name)
-		return a.download(file, as.contentType, func(w http.ResponseWriter) error { return as.write(a.cfg.Archive, ctx, w, q) }), nil
+		return a.downloadRecords(ctx, name, as, q), nil
 	})
 }
 
@@ -220,6 +219,11 @@ func inWords(q record.Query) string {
 		add(string(f), q.Match[f])
 	}
 	add("text", q.Text)
+	add("words", q.Words)
+	if q.Content {
+		add("content", "true")
+	}
+	add("before", q.Before)
 	return strings.Join(words, " ")
 }
 

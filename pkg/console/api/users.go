@@ -103,7 +103,7 @@ func (a *API) changeUser(ctx context.Context, who caller, in *changeInput) (*use
 			return err
 		}
 		entry.Object = before.Name + " (" + in.ID + ")"
-		revision, err := a.revision(before, in.IfMatch)
+		revision, err := revision(before.Revision, in.IfMatch)
 		if err != nil {
 			return err
 		}
@@ -115,14 +115,14 @@ func (a *API) changeUser(ctx context.Context, who caller, in *changeInput) (*use
 
 // revision reads If-Match (RFC 9110 §13.1.1), which a change must have: two admins must not
 // overwrite each other unseen.
-func (a *API) revision(u ctl.User, ifMatch string) (uint64, error) {
+func revision(now uint64, ifMatch string) (uint64, error) {
 	if ifMatch == "*" {
-		return u.Revision, nil
+		return now, nil
 	}
 	n, err := strconv.ParseUint(strings.Trim(ifMatch, `"`), 10, 64)
 	if err != nil {
 		return 0, problem.Fields("request", []problem.Fault{{
-			Path: "If-Match", Value: ifMatch, Rule: "the ETag of the user as it was read, or *", Cure: "read the user and send its ETag",
+			Path: "If-Match", Value: ifMatch, Rule: "the ETag of what is changed as it was read, or *", Cure: "read it and send its ETag",
 		}})
 	}
 	return n, nil

@@ -23,6 +23,10 @@ import (
 // RoleOwner may do everything.
 const RoleOwner = "owner"
 
+// ReadsContent reports whether who asks may read what users write to each other. Other roles see
+// that they do.
+func (i Identity) ReadsContent() bool { return i.Role == RoleOwner }
+
 const (
 	documentName    = "auth.json"
 	documentVersion = 1

@@ -215,10 +215,32 @@ func (h *Hub) Recorded(batch []record.Envelope) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, e := range batch {
-		if e.Kind != record.KindAudit { // who reads the audit log is audited: not in passing
-			h.sendLocked(Recorded, Record{ID: e.ID, Kind: e.Kind, Record: e.Data})
+		if len(h.clients) == 0 {
+			return
 		}
+		switch e.Kind {
+		case record.KindAudit: // who reads the audit log is audited: not in passing
+			continue
+		case record.KindMessage: // who reads what messages say is audited too
+			data, err := bare(e.Data)
+			if err != nil {
+				h.cfg.Log.Error("a message cannot be told of", "id", e.ID, "err", err)
+				continue
+			}
+			e.Data = data
+		}
+		h.sendLocked(Recorded, Record{ID: e.ID, Kind: e.Kind, Record: e.Data})
 	}
+}
+
+// bare is a message without what it says.
+func bare(data json.RawMessage) (json.RawMessage, error) {
+	var m record.Message
+	if err := json.Unmarshal(data, &m); err != nil {
+		return nil, err
+	}
+	m.Bare()
+	return json.Marshal(m)
 }
 
 // Expire makes the next overview a new one: an admin changed what it tells.

@@ -26,6 +26,7 @@ import (
 	"github.com/coraltele/sanchar/pkg/console/events"
 	"github.com/coraltele/sanchar/pkg/console/provision"
 	"github.com/coraltele/sanchar/pkg/console/web"
+	"github.com/coraltele/sanchar/pkg/platform/conf"
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
 	"github.com/coraltele/sanchar/pkg/platform/notify"
 	"github.com/coraltele/sanchar/pkg/platform/pki"
@@ -87,8 +88,15 @@ func New(cfg Config) (*Daemon, error) {
 	if d.cert, err = newCertificate(cfg.DataDir, sw, d.log("tls")); err != nil {
 		return nil, err
 	}
+	policy, err := conf.Open(filepath.Join(cfg.DataDir, "archive.json"), conf.Schema[record.Policy]{
+		Default: record.DefaultPolicy, Validate: record.Policy.Faults,
+	}, d.log("conf"))
+	if err != nil {
+		return nil, err
+	}
 	d.archive, err = records.New(records.Config{
 		Dir: filepath.Join(cfg.DataDir, "records"), Stored: d.hub.Recorded, Log: d.log("records"),
+		Policy: func() record.Policy { p, _ := policy.Load(); return p },
 	})
 	if err != nil {
 		return nil, err
@@ -101,7 +109,7 @@ func New(cfg Config) (*Daemon, error) {
 		return nil, errors.Join(err, d.vault.Close())
 	}
 	d.api = api.New(api.Config{
-		Auth: d.auth, Hub: d.hub, Provision: d.provision, Switch: sw, Links: d.links, Archive: d.archive, Files: d.files,
+		Auth: d.auth, Hub: d.hub, Provision: d.provision, Switch: sw, Links: d.links, Archive: d.archive, Files: d.files, Policy: policy,
 		PageBuilt: d.page.Built(), Bind: cfg.Bind, Version: cfg.Version, Log: d.log("api"),
 	})
 	return d, nil

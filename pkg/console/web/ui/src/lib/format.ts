@@ -62,6 +62,16 @@ export function moment(at: Date, now: Date, loc: string): string {
   return new Intl.DateTimeFormat(loc, { ...date, ...time }).format(at);
 }
 
+/** A day as a heading. */
+export function dayOf(at: Date, loc: string): string {
+  return new Intl.DateTimeFormat(loc, { dateStyle: 'full' }).format(at);
+}
+
+/** Hour and minute. */
+export function timeOfDay(at: Date, loc: string): string {
+  return new Intl.DateTimeFormat(loc, { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' }).format(at);
+}
+
 /** Everything about a moment, for the tooltip. */
 export function exact(at: Date, loc: string): string {
   return new Intl.DateTimeFormat(loc, { dateStyle: 'full', timeStyle: 'long', hourCycle: 'h23' }).format(at);

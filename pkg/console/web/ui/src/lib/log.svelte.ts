@@ -1,21 +1,24 @@
 import { address, api } from './api';
 import { live } from './live.svelte';
 import { bounds, isPreset, type Preset } from './period';
+import { reading } from './reading.svelte';
 import { asProblem, type Problem } from './problem';
 import { router } from './router.svelte';
+import type { MessageRecord } from './types';
 
 /** What all records have. */
 export interface Kept {
   id: string;
 }
 
-export type LogPath = '/records/calls' | '/records/registrations' | '/records/auth-failures' | '/records/audit';
+export type LogPath = '/records/calls' | '/records/registrations' | '/records/auth-failures' | '/records/audit' | '/messages';
 
 const kinds: Record<LogPath, string> = {
   '/records/calls': 'call',
   '/records/registrations': 'registration',
   '/records/auth-failures': 'auth',
   '/records/audit': 'audit',
+  '/messages': 'message',
 };
 
 const step = 50; // records of a page
@@ -66,8 +69,9 @@ export class Log<R extends Kept> {
 
   /** The query as the API understands it. */
   query(): Record<string, string> {
-    const q: Record<string, string> = { text: this.value('text').trim() };
+    const q: Record<string, string> = this.path === '/messages' ? reading.query() : { text: this.value('text').trim() };
     for (const f of this.fields) q[f] = this.value(f).trim();
+    if (q.words && !q.reason) q.words = ''; // the reason is being asked for
     const { from, to } = bounds(this.preset, new Date(), this.value('from'), this.value('to'));
     return { ...q, ...(from && { from }), ...(to && { to }) };
   }
@@ -119,7 +123,7 @@ export class Log<R extends Kept> {
       record: ({ kind, id, record }) => {
         if (kind !== kinds[this.path]) return;
         if (this.records.some((r) => r.id === id)) {
-          this.records = this.records.map((r) => (r.id === id ? (record as unknown as R) : r));
+          this.records = this.records.map((r) => (r.id === id ? this.grown(r, record as unknown as R) : r));
         } else {
           this.newcomers.add(id);
           this.fresh = this.newcomers.size;
@@ -129,13 +133,20 @@ export class Log<R extends Kept> {
     });
   }
 
+  /** A message that grows is told of without what it says: that is as it was. */
+  private grown(old: R, now: R): R {
+    if (this.path !== '/messages') return now;
+    const { text, content, files } = old as R & Partial<MessageRecord>;
+    return { ...now, text, content, files };
+  }
+
   /**
    * Counts what was stored while the connection was broken. Ids sort by time. The log of what admins
-   * did is left alone: each look into it is itself written down.
+   * did is left alone, and what messages say: each look is itself written down.
    */
   private async recount(): Promise<void> {
     const newest = this.records[0]?.id;
-    if (newest === undefined || this.path === '/records/audit') return;
+    if (newest === undefined || this.path === '/records/audit' || this.query().reason) return;
     try {
       const page = (await api.get(this.path, { query: { ...this.query(), limit: step } })) as unknown as { records: R[] };
       if (this.records[0]?.id !== newest) return; // the list was fetched meanwhile

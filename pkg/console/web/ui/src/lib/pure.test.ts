@@ -1,3 +1,4 @@
+import { newDay, sides } from './thread';
 import { describe, expect, it } from 'vitest';
 import { health, ports, worst } from './health';
 import { advise } from './password';
@@ -178,5 +179,22 @@ describe('the health of the box', () => {
 
   it('lists each port once, the safest first', () => {
     expect(ports(overview)).toEqual([{ transport: 'tls', port: '5061' }, { transport: 'udp', port: '5060' }]);
+  });
+});
+
+describe('a conversation', () => {
+  const asha = { user: 'asha', name: 'Asha' };
+  const vikram = { user: 'vikram' };
+  it('has its sides in the same order, whoever wrote first', () => {
+    expect(sides([{ sender: vikram, recipient: asha }])).toEqual([asha, vikram]);
+    expect(sides([{ sender: asha, recipient: vikram }, { sender: vikram, recipient: asha }])).toEqual([asha, vikram]);
+    expect(sides([{ sender: asha, recipient: asha }])).toEqual([asha]);
+    expect(sides([])).toEqual([]);
+  });
+
+  it('tells a new day', () => {
+    expect(newDay(undefined, '2026-11-23T10:00:00')).toBe(true);
+    expect(newDay('2026-11-22T23:59:00', '2026-11-23T00:01:00')).toBe(true);
+    expect(newDay('2026-11-23T00:01:00', '2026-11-23T23:59:00')).toBe(false);
   });
 });

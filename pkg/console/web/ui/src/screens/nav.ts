@@ -23,10 +23,17 @@ export const first = 4;
 
 export const logs: readonly Place[] = [
   { path: '/logs/calls', name: 'log.calls', icon: 'call' },
+  { path: '/logs/messages', name: 'log.messages', icon: 'chat' },
+  { path: '/logs/threads', name: 'log.threads', icon: 'chat' },
   { path: '/logs/registrations', name: 'log.registrations', icon: 'device' },
   { path: '/logs/failures', name: 'log.failures', icon: 'shield' },
   { path: '/logs/audit', name: 'log.audit', icon: 'user' },
 ];
+
+/** Where a conversation is shown. */
+export function threadAddress(thread: string): string {
+  return `/logs/thread?of=${encodeURIComponent(thread)}`;
+}
 
 /** Whether a path is at a place or below it. */
 export function isAt(place: string, path: string): boolean {

@@ -27,6 +27,22 @@ const texts: readonly (readonly [english: string, hindi: string])[] = [
   ['too many pages are open', 'बहुत सारे पेज खुले हैं'],
   ['close one of them', 'उनमें से कोई बंद करें'],
 
+  // messages
+  ['your role may not read what messages say', 'आपकी भूमिका संदेशों की बातें नहीं पढ़ सकती'],
+  ['ask without content and words, or ask an owner', 'बिना बातों और शब्दों के पूछें, या मालिक से कहें'],
+  ['must be present where what messages say is read', 'जहाँ संदेशों की बातें पढ़ी जाती हैं वहाँ कारण ज़रूरी है'],
+  ['tell why you read it: it stands in the audit log', 'बताएँ कि क्यों पढ़ते हैं: यह ऑडिट लॉग में लिखा जाता है'],
+  ['at least one letter, digit or emoji', 'कम से कम एक अक्षर, अंक या इमोजी'],
+  ['write a word of the message', 'संदेश का कोई शब्द लिखें'],
+  ['at most {} words', 'ज़्यादा से ज़्यादा {} शब्द'],
+  ['leave out the common ones', 'आम शब्द छोड़ दें'],
+
+  // what is kept
+  ['at least {} days', 'कम से कम {} दिन'],
+  ['keep records longer', 'रिकॉर्ड ज़्यादा दिन रखें'],
+  ['at most {} days', 'ज़्यादा से ज़्यादा {} दिन'],
+  ['keep records for ten years at most', 'रिकॉर्ड ज़्यादा से ज़्यादा दस साल रखें'],
+
   // first start and sign-in
   ['the set-up code is wrong', 'सेट-अप कोड ग़लत है'],
   ['type the code that the box shows', 'बॉक्स जो कोड दिखाता है वह लिखें'],
