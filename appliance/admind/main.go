@@ -34,6 +34,7 @@ func main() {
 	flag.StringVar(&cfg.Bind, "bind", "", "address of the page; all when empty")
 	port := flag.Uint("https", 443, "port of the page")
 	flag.StringVar(&cfg.TokenFile, "token-file", "", "file that an owner's API token is written to")
+	flag.StringVar(&cfg.Scanner, "scanner", "", "program, with arguments, that reads each file that users send and ends with 0 when it is clean, 1 when not")
 	level := flag.String("log", "info", "level of the log: tracedata, trace, debug, info, warn, error")
 	describe := flag.Bool("openapi", false, "print the API's OpenAPI document and exit")
 	flag.Parse()

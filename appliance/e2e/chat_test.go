@@ -63,6 +63,20 @@ func TestMessagesBothWays(t *testing.T) {
 	}
 }
 
+// Wrapped in CPIM, as the app writes within its domain: receipts name the Message-ID then.
+func TestWrappedMessages(t *testing.T) {
+	t.Parallel()
+	s := open(t, "alice", "bob")
+	cpim := func(c *linphone.Config) { c.CPIM = true }
+	alice, bob := s.phone("alice", "tcp", cpim), s.phone("bob", "tls", cpim)
+	from := len(alice.Log())
+	alice.Write(bob.AoR(), namaste)
+	bob.Reads(0, namaste)
+	alice.AwaitLog(from, `Content-Type: message/cpim(?s:.*)imdn.Message-ID: (\S+)`)
+	becomes(alice, from, "Delivered")
+	becomes(alice, from, "DeliveredToUser")
+}
+
 // latest is how long after its registration a phone may wait for what was written meanwhile.
 const latest = 10 * time.Second
 

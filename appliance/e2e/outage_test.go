@@ -63,6 +63,7 @@ func TestAdmindIsAwayForAMinute(t *testing.T) {
 const (
 	diskSize   = "size=192m"
 	alarmSmall = "archive.disk.low"
+	alarmFiles = "file.disk"
 )
 
 // fill takes what is left of the disk of a folder and returns what gives it back.
@@ -115,7 +116,7 @@ func TestAFullDiskStopsRecordsAndNotCalls(t *testing.T) {
 	}
 	speak()
 	api.Calls(1)
-	if on := alarms(api); len(on) != 1 || !on[alarmSmall] {
+	if on := alarms(api); len(on) != 2 || !on[alarmSmall] || !on[alarmFiles] {
 		t.Errorf("alarms while there is room: %v", on)
 	}
 

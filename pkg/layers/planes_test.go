@@ -18,15 +18,15 @@ type plane struct {
 func planes() map[string]plane {
 	return map[string]plane{
 		"base":   {rank: 1, line: []string{"mailbox", "fsx", "ids", "pack", "problem", "slogx"}},
-		"sip":    {rank: 2, pure: true, line: []string{"wire", "aor", "digest", "sdp", "gruu", "checked", "xmltree", "mime", "cpim", "imdn", "composing", "ftxml", "im"}},
+		"sip":    {rank: 2, pure: true, line: []string{"wire", "aor", "pn", "digest", "sdp", "gruu", "checked", "xmltree", "mime", "cpim", "imdn", "composing", "ftxml", "im"}},
 		"rtp":    {rank: 2, pure: true, line: []string{"header", "rtcp", "stats", "tone"}},
 		"record": {rank: 2, pure: true},
 		"platform": {rank: 3, line: []string{
 			"store", "journal", "outbox", "conf", "notify", "supervise", "udpio", "seal", "pki", "ctl",
 		}},
-		"pbx":     {rank: 4, line: []string{"account", "edge", "registrar", "dialplan", "call", "chat"}},
+		"pbx":     {rank: 4, line: []string{"push", "account", "edge", "registrar", "dialplan", "call", "chat"}},
 		"media":   {rank: 4, line: []string{"port", "relay", "quality", "session"}},
-		"archive": {rank: 4, line: []string{"search", "records", "ingest", "hooks"}},
+		"archive": {rank: 4, line: []string{"search", "records", "ingest", "vault", "scan", "exchange", "hooks"}},
 		"network": {rank: 4, line: []string{"netmon"}},
 		"console": {rank: 4, line: []string{"auth", "events", "provision", "web", "api"}},
 		"daemon":  {rank: 5, line: []string{"switchd", "mediad", "admind", "netd"}},

@@ -112,7 +112,7 @@ func answered(resp *http.Response) *failed {
 	case code == http.StatusGone: // Standard Webhooks: the target wants no more
 		f.Text, f.Cure, f.final = "the target answered 410: it wants no more events", "remove the hook, or start it again when the target wants events again", true
 	case code == http.StatusRequestEntityTooLarge:
-		f.Cure = "let the target take 256 KB"
+		f.Cure = "let the target take 300 KB"
 	}
 	if s, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil && s > 0 {
 		f.wait = min(time.Duration(s)*time.Second, pauseLast)

@@ -27,7 +27,7 @@ const (
 	// stepBudget is the same for messages, in steps along lists of words: it takes about a tenth of
 	// a second. To look at a record that is not one of those asked for costs lookSteps.
 	stepBudget = 1_000_000
-	lookSteps  = 100
+	lookSteps  = 200
 	// maxWords is how many words a search may ask for.
 	maxWords = 16
 	// lastID sorts after every record id.

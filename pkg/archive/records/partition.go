@@ -107,8 +107,8 @@ func (p *partition) acquire() (*store.DB, error) {
 	return p.db, nil
 }
 
-// openPartition keeps the list of free pages in the file: it is short, for little is ever deleted,
-// and without it a month of a million calls took 1.8 s to open instead of 3 ms.
+// openPartition keeps the list of free pages in the file: it is short, for little is ever deleted
+// (80 KB after words were spread), and without it a month of a million calls took 1.8 s to open instead of 3 ms.
 func openPartition(path string, kind record.Kind) (db *store.DB, err error) {
 	buckets := append([]string{string(recordsBucket)}, indexBuckets(kind)...)
 	err = survive(func() error {

@@ -14,8 +14,11 @@ import (
 
 // flushDocs is how many new documents wait until they are spread over the lists together: one by
 // one each would write a page for each of its words. What waits is searched as it stands, which
-// takes half a millisecond.
-const flushDocs = 4096
+// takes half a millisecond. A long document counts as several: what waits stays a few megabytes.
+const (
+	flushDocs = 4096
+	longTerms = 64
+)
 
 var (
 	listsBucket   = []byte("lists")   // block of a term's posting list -> its documents
@@ -80,8 +83,8 @@ func without(a, b []string) (rest []string) {
 
 func (x *Index) wait(key []byte, d Document) error {
 	if d.New {
-		// The bucket's sequence is the number of its keys, so that nobody has to count them.
-		if err := x.waiting.SetSequence(x.waiting.Sequence() + 1); err != nil {
+		// The bucket's sequence counts its documents, so that nobody has to look at them.
+		if err := x.waiting.SetSequence(x.waiting.Sequence() + 1 + uint64(len(d.Has)/longTerms)); err != nil {
 			return err
 		}
 	}

@@ -255,3 +255,32 @@ func TestTwoCommonWordsThatNeverMeet(t *testing.T) {
 		t.Errorf("%d found in %d steps", len(got), steps)
 	}
 }
+
+// TestLongDocumentsAreSpreadSooner puts texts of thousands of words.
+func TestLongDocumentsAreSpreadSooner(t *testing.T) {
+	t.Parallel()
+	db := open(t)
+	var terms []string
+	for i := range MaxWords {
+		terms = append(terms, fmt.Sprintf("w%04d", i))
+	}
+	const most = flushDocs / (1 + MaxWords/longTerms)
+	for i := range most + 1 {
+		update(t, db, func(x *Index) error {
+			d := Document{ID: fmt.Sprint(i), Doc: Doc(i + 1), New: true, Has: terms}
+			if err := x.Put(d); err != nil {
+				return err
+			}
+			return x.Flush()
+		})
+	}
+	update(t, db, func(x *Index) error {
+		if n := x.waiting.Stats().KeyN; n > most {
+			t.Errorf("%d wait", n)
+		}
+		return nil
+	})
+	if got, _ := find(t, db, Query{Terms: terms[:2]}); len(got) != most+1 {
+		t.Errorf("found %d", len(got))
+	}
+}

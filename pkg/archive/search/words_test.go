@@ -78,3 +78,17 @@ func FuzzWords(f *testing.F) {
 		}
 	})
 }
+
+func BenchmarkWords(b *testing.B) {
+	for name, text := range map[string]string{
+		"latin": "Please look at invoice 4711 again, the amount is wrong and the café wants its money back",
+		"hindi": "नमस्ते, कल की मीटिंग में इनवॉइस ४७११ को फिर से देखते हैं, रकम ग़लत है",
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				Words(text)
+			}
+		})
+	}
+}

@@ -44,6 +44,8 @@ type Switch interface {
 	HangUp(ctx context.Context, id, by string) error
 	CA(ctx context.Context) (ctl.Certificate, error)
 	SendMessage(ctx context.Context, in ctl.NewMessage) (ctl.SentMessage, error)
+	PushSettings(ctx context.Context) (ctl.PushSettings, error)
+	SetPushSettings(ctx context.Context, in ctl.PushSettings) error
 }
 
 // Hooks tell other systems of messages.
@@ -82,6 +84,7 @@ type Config struct {
 	Links     Links
 	Archive   Archive
 	Hooks     Hooks
+	Files     Files
 	Policy    *conf.File[record.Policy] // of what the archive keeps
 	PageBuilt bool                      // the program holds the page
 	Bind      string                    // address of the page; "" is every address
@@ -110,6 +113,8 @@ func New(cfg Config) *API {
 	a.importOperations()
 	a.liveOperations()
 	a.recordOperations()
+	a.fileOperations()
+	a.pushOperations()
 	a.messageOperations()
 	a.threadOperations()
 	a.sendOperation()

@@ -148,6 +148,11 @@ func (noNet) Status(context.Context) (ctl.NetStatus, error) {
 }
 func (noNet) Links(context.Context) ([]ctl.Link, error) { return nil, errors.New("away") }
 
+// noFiles is a box on which users send none.
+type noFiles struct{ Files }
+
+func (noFiles) Server(string) string { return "" }
+
 type oneLink struct{}
 
 func (oneLink) Status(context.Context) (ctl.NetStatus, error) { return ctl.NetStatus{}, nil }
@@ -173,13 +178,13 @@ func newBench(t testing.TB) *bench {
 	if _, b.token, err = au.NewToken("test", auth.TokenSpec{Name: "script"}); err != nil {
 		t.Fatal(err)
 	}
-	prov, err := provision.New(provision.Config{Dir: filepath.Join(t.TempDir(), "p"), Switch: b.sw, Log: log})
+	prov, err := provision.New(provision.Config{Dir: filepath.Join(t.TempDir(), "p"), Switch: b.sw, Files: noFiles{}.Server, Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { prov.Close() })
 	hub := events.New(events.Config{Switch: b.sw, Media: nobody{}, Net: noNet{}, Own: func() events.Own { return events.Own{} }, Log: log})
-	b.api = New(Config{Auth: au, Hub: hub, Provision: prov, Switch: b.sw, Links: noNet{}, Archive: b.archive, Hooks: oneHook{}, Log: log})
+	b.api = New(Config{Auth: au, Hub: hub, Provision: prov, Switch: b.sw, Links: noNet{}, Archive: b.archive, Files: noFiles{}, Hooks: oneHook{}, Log: log})
 	return b
 }
 

@@ -80,19 +80,16 @@ func (a *API) messageOperations() {
 		if err != nil {
 			return nil, err
 		}
-		if in.Content {
-			if err := a.reading(ctx, who, "message.read", in.ID, "", in.Reason); err != nil {
-				return nil, err
-			}
-		}
 		out := &oneOutput{}
 		if err := decode(e, &out.Body); err != nil {
 			return nil, err
 		}
 		if !in.Content {
 			out.Body.Bare()
+			return out, nil
 		}
-		return out, nil
+		object := fmt.Sprintf("%s to %s (%s)", out.Body.Sender.User, out.Body.Recipient.User, in.ID)
+		return out, a.reading(ctx, who, "message.read", object, "", in.Reason)
 	})
 	a.exportMessages(format{"csv", "text/csv; charset=utf-8", Archive.ExportCSV})
 	a.exportMessages(format{"json", "application/jsonl", Archive.ExportJSON})

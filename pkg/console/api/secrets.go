@@ -61,6 +61,7 @@ type Settings struct {
 	Domain      string  `json:"domain" doc:"also the realm"`
 	Password    string  `json:"password,omitempty" doc:"only just after it was made"`
 	Proxies     []Proxy `json:"proxies" doc:"where to reach the box, safest transport first"`
+	FileServer  string  `json:"file_server,omitempty" doc:"where an app sends files for others (file_transfer_server_url)"`
 	Text        string  `json:"text" doc:"all of it as lines to print or send"`
 }
 
@@ -217,6 +218,7 @@ func (a *API) settings(ctx context.Context, who caller, u ctl.User, password str
 	s := Settings{
 		AoR: "sip:" + u.Name + "@" + st.Domain, User: u.Name, AuthUser: u.Name, DisplayName: u.DisplayName,
 		Domain: st.Domain, Password: password, Proxies: proxies(st.Listeners, a.hosts(ctx, who)),
+		FileServer: a.cfg.Files.Server(a.reachedAt(ctx, who)),
 	}
 	s.Text = s.lines()
 	return s, nil
@@ -277,5 +279,6 @@ func (s Settings) lines() string {
 	for _, p := range s.Proxies {
 		line("Proxy", p.Host+" port "+strconv.Itoa(int(p.Port))+" "+strings.ToUpper(p.Transport))
 	}
+	line("File server", s.FileServer)
 	return b.String()
 }

@@ -66,11 +66,7 @@ func (a *API) threadOperations() {
 	type threadOutput struct{ Body ThreadPart }
 	register(a, get("get-thread", "/threads/{thread}", "A conversation: its latest messages, or what was before them"), func(ctx context.Context, who caller, in *threadInput) (*threadOutput, error) {
 		if in.Content {
-			detail := ""
-			if in.Before != "" {
-				detail = "before=" + in.Before
-			}
-			if err := a.reading(ctx, who, "thread.read", in.Thread, detail, in.Reason); err != nil {
+			if err := a.readingThread(ctx, who, in.Thread, in.Before, in.Reason); err != nil {
 				return nil, err
 			}
 		}
@@ -90,6 +86,27 @@ func (a *API) threadOperations() {
 		}
 		return &threadOutput{part}, nil
 	})
+}
+
+// readingThread is reading for a conversation: whoever looks into the audit log knows people by
+// their names.
+func (a *API) readingThread(ctx context.Context, who caller, thread, before, reason string) error {
+	latest, _, err := a.findMessages(ctx, record.Query{
+		Kind: record.KindMessage, Limit: 1, Match: map[record.Field]string{record.FieldThread: thread},
+	})
+	if err != nil {
+		return err
+	}
+	object, detail := thread, ""
+	if len(latest) > 0 {
+		users := []string{latest[0].Sender.User, latest[0].Recipient.User}
+		slices.Sort(users)
+		object = strings.Join(users, ", ") + " (" + thread + ")"
+	}
+	if before != "" {
+		detail = "before=" + before
+	}
+	return a.reading(ctx, who, "thread.read", object, detail, reason)
 }
 
 // marked adds what others of its thread say of a message. Only its sender corrects it or takes it

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -306,10 +307,10 @@ func TestPagesAreBounded(t *testing.T) {
 }
 
 // stillSwitch is a switchd that is never there.
-type stillSwitch struct{ asked int }
+type stillSwitch struct{ asked atomic.Int64 }
 
 func (s *stillSwitch) Status(context.Context) (ctl.SwitchStatus, error) {
-	s.asked++
+	s.asked.Add(1)
 	return ctl.SwitchStatus{}, errors.New("away")
 }
 func (s *stillSwitch) Registrations(context.Context) ([]ctl.Registration, error) { return nil, nil }
@@ -328,17 +329,17 @@ func TestWithoutAPageItHardlyAsks(t *testing.T) {
 		wg.Go(func() { _ = h.Run(ctx) })
 		time.Sleep(10 * time.Minute)
 		synctest.Wait()
-		if sw.asked > 12 {
-			t.Errorf("asked %d times in 10 minutes with no page open", sw.asked)
+		if n := sw.asked.Load(); n > 12 {
+			t.Errorf("asked %d times in 10 minutes with no page open", n)
 		}
 		c, err := h.Subscribe()
 		if err != nil {
 			t.Fatal(err)
 		}
-		before := sw.asked
+		before := sw.asked.Load()
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if n := sw.asked - before; n < 10 {
+		if n := sw.asked.Load() - before; n < 10 {
 			t.Errorf("asked %d times in a minute with a page open", n)
 		}
 		first := <-c.Events()

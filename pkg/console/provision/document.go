@@ -48,6 +48,7 @@ type settings struct {
 	Host      string // how the phone reached us, so how it reaches us again
 	Transport string
 	Port      uint16
+	Files     string // address of the file server, "" for none
 }
 
 // encode writes the document for one account. End-to-end encryption of chats (LIME) stays off: the
@@ -68,6 +69,9 @@ func (s settings) encode() ([]byte, error) {
 		newSection("sip", "default_proxy", "0", "media_encryption", media),
 		newSection("lime", "enabled", "0"),
 	}}
+	if s.Files != "" {
+		doc.Sections = append(doc.Sections, newSection("misc", "file_transfer_server_url", s.Files))
+	}
 	text, err := xml.MarshalIndent(doc, "", " ")
 	return append([]byte(xml.Header), text...), err
 }

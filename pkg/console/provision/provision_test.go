@@ -66,7 +66,8 @@ func start(t *testing.T) *phones {
 	p := &phones{sw: &fakeSwitch{name: `Carol "C" <x>`}, mux: http.NewServeMux(), dir: t.TempDir()}
 	var err error
 	var mu sync.Mutex
-	p.Provision, err = New(Config{Dir: p.dir, Switch: p.sw, Log: slog.New(slog.DiscardHandler), Used: func(_ context.Context, u ctl.User, source netip.Addr, agent string) error {
+	files := func(host string) string { return "https://" + host + "/files/" }
+	p.Provision, err = New(Config{Dir: p.dir, Switch: p.sw, Log: slog.New(slog.DiscardHandler), Files: files, Used: func(_ context.Context, u ctl.User, source netip.Addr, agent string) error {
 		mu.Lock()
 		defer mu.Unlock()
 		p.used = append(p.used, u.Name+" "+source.String()+" "+agent)
@@ -157,6 +158,9 @@ func TestTheTransportAskedForAndIPv6(t *testing.T) {
 	p := start(t)
 	w := p.fetch(http.MethodGet, p.issue(t, "u1", "udp"), "Host", "[2001:db8::5]:8443")
 	got := entries(t, w.Body.Bytes())
+	if got["misc/file_transfer_server_url"] != "https://[2001:db8::5]:8443/files/" {
+		t.Errorf("%v", got)
+	}
 	if got["proxy_0/reg_proxy"] != "<sip:[2001:db8::5]:5060;transport=udp>" || got["sip/media_encryption"] != "none" {
 		t.Errorf("%v", got)
 	}

@@ -81,6 +81,7 @@ func (p *Provision) settings(ctx context.Context, token string, g grant, hostHea
 	if bound := l.Address.Addr(); !bound.IsUnspecified() {
 		host = bound.String()
 	}
+	s.Files = p.cfg.Files(hostHeader)
 	s.Domain, s.Host, s.Transport, s.Port = st.Domain, host, l.Transport, l.Address.Port()
 	return s, nil
 }

@@ -58,7 +58,10 @@ type Config struct {
 	Switch Switch
 	// Used is told that a phone took its settings; its error stops the answer.
 	Used func(ctx context.Context, u ctl.User, source netip.Addr, agent string) error
-	Log  *slog.Logger
+	// Files tells where a phone that reached us at this host, with its port, sends files for
+	// others; "" is nowhere.
+	Files func(host string) string
+	Log   *slog.Logger
 }
 
 // Provision holds the tokens that wait for a phone.

@@ -10,13 +10,18 @@ import (
 	"net/http"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
+	"github.com/coraltele/sanchar/pkg/archive/exchange"
 	"github.com/coraltele/sanchar/pkg/archive/hooks"
 	"github.com/coraltele/sanchar/pkg/archive/ingest"
 	"github.com/coraltele/sanchar/pkg/archive/records"
+	"github.com/coraltele/sanchar/pkg/archive/scan"
+	"github.com/coraltele/sanchar/pkg/archive/vault"
 	"github.com/coraltele/sanchar/pkg/base/slogx"
 	"github.com/coraltele/sanchar/pkg/console/api"
 	"github.com/coraltele/sanchar/pkg/console/auth"
@@ -37,6 +42,7 @@ type Config struct {
 	Bind      string // address of the page; "" is every address
 	Port      uint16 // of the page; 0 takes any that is free
 	TokenFile string // where an API token of role owner is written; "" for none
+	Scanner   string // program, with its arguments, that looks at each file that users send; "" for none
 	Version   string
 	Notify    *notify.Notifier
 	Taken     map[string][]int // descriptors that the supervisor handed over
@@ -50,6 +56,8 @@ type Daemon struct {
 	auth      *auth.Auth
 	archive   *records.Archive
 	hooks     *hooks.Engine
+	vault     *vault.Vault
+	files     *exchange.Exchange
 	hub       *events.Hub
 	provision *provision.Provision
 	api       *api.API
@@ -97,19 +105,40 @@ func New(cfg Config) (*Daemon, error) {
 	if err != nil {
 		return nil, err
 	}
-	d.provision, err = provision.New(provision.Config{Dir: cfg.DataDir, Switch: sw, Used: d.provisioned, Log: d.log("provision")})
-	if err != nil {
+	if err := d.openFiles(sw); err != nil {
 		return nil, err
+	}
+	d.provision, err = provision.New(provision.Config{Dir: cfg.DataDir, Switch: sw, Used: d.provisioned, Files: d.files.Server, Log: d.log("provision")})
+	if err != nil {
+		return nil, errors.Join(err, d.vault.Close())
 	}
 	d.hooks, err = hooks.Open(hooks.Config{Dir: cfg.DataDir, Archive: d.archive, Product: "Sanchar/" + cfg.Version, Log: d.log("hooks")})
 	if err != nil {
-		return nil, errors.Join(err, d.provision.Close())
+		return nil, errors.Join(err, d.provision.Close(), d.vault.Close())
 	}
 	d.api = api.New(api.Config{
-		Auth: d.auth, Hub: d.hub, Provision: d.provision, Switch: sw, Links: d.links, Archive: d.archive, Hooks: d.hooks, Policy: policy,
+		Auth: d.auth, Hub: d.hub, Provision: d.provision, Switch: sw, Links: d.links, Archive: d.archive, Files: d.files, Hooks: d.hooks, Policy: policy,
 		PageBuilt: d.page.Built(), Bind: cfg.Bind, Version: cfg.Version, Log: d.log("api"),
 	})
 	return d, nil
+}
+
+// openFiles opens what users sent each other.
+func (d *Daemon) openFiles(sw ctl.Switch) (err error) {
+	d.vault, err = vault.Open(vault.Config{
+		Dir: filepath.Join(d.cfg.DataDir, "vault"), KeyFile: filepath.Join(d.cfg.DataDir, "seal.key"), Log: d.log("vault"),
+	})
+	if err != nil {
+		return err
+	}
+	cfg := exchange.Config{Dir: d.cfg.DataDir, Vault: d.vault, Switch: sw, Log: d.log("files")}
+	if words := strings.Fields(d.cfg.Scanner); len(words) > 0 {
+		cfg.Scanner = scan.Command{Path: words[0], Args: words[1:]}
+	}
+	if d.files, err = exchange.New(cfg); err != nil {
+		return errors.Join(err, d.vault.Close())
+	}
+	return nil
 }
 
 func (d *Daemon) log(part string) *slog.Logger { return slogx.Part(d.cfg.Log, part) }
@@ -125,12 +154,15 @@ func (d *Daemon) own() events.Own {
 	return events.Own{Version: d.cfg.Version, Started: d.started, DiskFree: free, Alarms: d.alarms()}
 }
 
-func (d *Daemon) alarms() []ctl.Alarm { return append(d.archive.Alarms(), d.hooks.Alarms()...) }
-
 // stored tells of records that the archive has.
 func (d *Daemon) stored(batch []record.Envelope) {
 	d.hub.Recorded(batch)
 	d.hooks.Wake()
+}
+
+// alarms are what an admin must hear of from us.
+func (d *Daemon) alarms() []ctl.Alarm {
+	return slices.Concat(d.archive.Alarms(), d.files.Alarms(), d.hooks.Alarms())
 }
 
 // provisioned writes down that a phone took the settings of a user.
@@ -143,12 +175,12 @@ func (d *Daemon) provisioned(ctx context.Context, u ctl.User, source netip.Addr,
 func (d *Daemon) Run(ctx context.Context) error {
 	ln, err := d.listen()
 	if err != nil {
-		return errors.Join(err, d.provision.Close(), d.hooks.Close())
+		return errors.Join(err, d.hooks.Close(), d.provision.Close(), d.vault.Close())
 	}
 	back, stopBack := context.WithCancel(context.WithoutCancel(ctx))
 	archive := make(chan error, 1)
 	go func() { archive <- d.archive.Run(back) }()
-	err = together(ctx, d.auth.Run, d.hub.Run, d.hooks.Run, d.cert.Run, d.followLinks, d.keepAlive,
+	err = together(ctx, d.auth.Run, d.hub.Run, d.hooks.Run, d.vault.Run, d.cert.Run, d.followLinks, d.keepAlive,
 		func(ctx context.Context) error {
 			return ctl.Serve(ctx, d.cfg.socket("admin"), d.ownSocket(), d.cfg.Log)
 		},
@@ -156,7 +188,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 		d.tellReady,
 	)
 	stopBack()
-	return errors.Join(err, <-archive, d.provision.Close())
+	return errors.Join(err, <-archive, d.provision.Close(), d.vault.Close())
 }
 
 // together runs all parts until ctx ends or one of them fails, and waits for all.

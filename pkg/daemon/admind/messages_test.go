@@ -111,7 +111,7 @@ func TestMessagesAreListedBareAndReadForAReason(t *testing.T) {
 	if got := c.audited("messages.read"); !slices.Equal(got, []string{"user=asha content=true reason=leak of plans", "words=PLAN sec* reason=leak of plans"}) {
 		t.Errorf("%q", got)
 	}
-	if got := c.audited("message.read"); !slices.Equal(got, []string{hello.ID + " reason=leak"}) {
+	if got := c.audited("message.read"); !slices.Equal(got, []string{"asha to vikram (" + hello.ID + ") reason=leak"}) {
 		t.Errorf("%q", got)
 	}
 }
@@ -182,7 +182,7 @@ func TestAThreadTellsWhatBecameOfItsMessages(t *testing.T) {
 	if len(newest.Messages) != 4 || len(earlier.Messages) != 2 || earlier.Messages[0].ID != hello.ID || newest.Messages[3].ID != forged.ID || earlier.Next != "" {
 		t.Errorf("%d, then %d", len(newest.Messages), len(earlier.Messages))
 	}
-	if got := c.audited("thread.read"); !slices.Equal(got, []string{"asha vikram reason=complaint"}) {
+	if got := c.audited("thread.read"); !slices.Equal(got, []string{"asha, vikram (asha vikram) reason=complaint"}) {
 		t.Errorf("%q", got)
 	}
 }
@@ -259,7 +259,7 @@ func TestARoleThatMayNotReadSeesThatPeopleTalk(t *testing.T) {
 	}
 	var audit struct{ Records []record.Audit }
 	w.api(200, "GET", "/records/audit?act=thread.read", nil, &audit)
-	if len(audit.Records) != 1 || audit.Records[0].OK || audit.Records[0].Who != "watcher" || audit.Records[0].Object != "asha vikram" {
+	if len(audit.Records) != 1 || audit.Records[0].OK || audit.Records[0].Who != "watcher" || audit.Records[0].Object != "asha, vikram (asha vikram)" {
 		t.Errorf("%+v", audit)
 	}
 }

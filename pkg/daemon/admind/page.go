@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/coraltele/sanchar/pkg/archive/exchange"
 	"github.com/coraltele/sanchar/pkg/base/problem"
 	"github.com/coraltele/sanchar/pkg/console/api"
 	"github.com/coraltele/sanchar/pkg/console/provision"
@@ -142,7 +143,17 @@ func (d *Daemon) pageHandler() http.Handler {
 	csrf.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		ctl.WriteProblem(w, problem.New(problem.Denied, "request.origin", "another site's page asked for this", "use the box's own page"))
 	}))
-	return d.recovering(web.Secure(timedBody(http.MaxBytesHandler(csrf.Handler(mux), maxBody))))
+	all := http.NewServeMux()
+	all.Handle(exchange.Path, csrf.Handler(d.filesHandler())) // has its own bounds of size and time
+	all.Handle("/", timedBody(http.MaxBytesHandler(csrf.Handler(mux), maxBody)))
+	return d.recovering(web.Secure(all))
+}
+
+// filesHandler serves phones that send and fetch files.
+func (d *Daemon) filesHandler() http.Handler {
+	mux := http.NewServeMux()
+	d.files.Handle(mux)
+	return mux
 }
 
 // timedBody bounds how long a request's body may take, also of one that nobody reads.

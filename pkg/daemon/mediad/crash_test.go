@@ -169,11 +169,12 @@ func TestMediaSurvivesARestart(t *testing.T) {
 	if err := syscall.Kill(pid, syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	talk()
+	talk() // by either process: the last one of the first may be missing in what it left
 	<-ready
 	answers(t, c)
+	talk()
 	all, err := c.Sessions(t.Context())
-	if err != nil || len(all) != 1 || all[0].Streams[0].PacketsIn != 2 {
+	if err != nil || len(all) != 1 || all[0].Streams[0].PacketsIn < 2 || all[0].Streams[0].PacketsIn > 3 {
 		t.Errorf("sessions %+v, %v", all, err)
 	}
 }

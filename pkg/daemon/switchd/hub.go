@@ -188,7 +188,8 @@ func (d *Daemon) watchAlarms(ctx context.Context) error {
 			"free space, or shorten how long records are kept; calls go on")
 		d.alarm(d.devices.Failing(), "bindings.unsafe", "registrations cannot be written to disk: after a restart phones would have to register again",
 			"free space, or replace the disk")
-		d.alarm(d.calls.Failing(), "calls.unsafe", "calls cannot be written to disk: a restart would end them", "free space, or replace the disk")
+		d.alarm(d.calls.Failing(), "calls.unsafe", "calls cannot be kept: a restart of the switch would end them",
+			"restart the box when no call matters: it is out of memory")
 		d.alarm(d.chat.Failing(), "messages.stopped", "no messages are accepted: the disk is full or damaged",
 			"free space, or replace the disk; what was accepted is kept, and senders are told to try again")
 		d.alarm(d.mediaAway(ctx), "media.away", "the media relay does not answer: no new calls", "it is restarted by itself; if it stays away, restart the box")

@@ -21,7 +21,8 @@ func (d *Daemon) routes() http.Handler {
 		return ctl.None{}, err
 	})
 	d.userRoutes(mux)
-	ctl.Handle(mux, "GET /v1/registrations", func(*http.Request, ctl.None) ([]ctl.Registration, error) { return d.devices.List(), nil })
+	d.pushRoutes(mux)
+	ctl.Handle(mux, "GET /v1/registrations", func(*http.Request, ctl.None) ([]ctl.Registration, error) { return d.registrations(), nil })
 	ctl.Handle(mux, "GET /v1/calls", func(*http.Request, ctl.None) ([]ctl.LiveCall, error) { return d.calls.List(), nil })
 	ctl.Handle(mux, "DELETE /v1/calls/{id}", d.hangUp)
 	ctl.Handle(mux, "GET /v1/chat/policy", func(*http.Request, ctl.None) (ctl.ChatPolicy, error) { return d.chat.Policy(), nil })
@@ -32,6 +33,7 @@ func (d *Daemon) routes() http.Handler {
 		return d.chat.Submit(r.Context(), in)
 	})
 	ctl.Stream(mux, "GET /v1/events", d.events)
+	ctl.Handle(mux, "POST /v1/digest", d.digest)
 	ctl.Handle(mux, "POST /v1/certificates", d.sign)
 	ctl.Handle(mux, "GET /v1/ca", func(*http.Request, ctl.None) (ctl.Certificate, error) {
 		return ctl.Certificate{PEM: string(d.ca.PEM())}, nil

@@ -20,6 +20,7 @@ import (
 	"github.com/coraltele/sanchar/pkg/pbx/chat"
 	"github.com/coraltele/sanchar/pkg/pbx/dialplan"
 	"github.com/coraltele/sanchar/pkg/pbx/edge"
+	"github.com/coraltele/sanchar/pkg/pbx/push"
 	"github.com/coraltele/sanchar/pkg/pbx/registrar"
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
 	"github.com/coraltele/sanchar/pkg/platform/journal"
@@ -60,10 +61,13 @@ type Daemon struct {
 	users    *account.Directory
 	ca       *pki.CA
 	cert     *pki.Server
+	guard    *account.Guard
 	edge     *edge.Edge
 	devices  *registrar.Registrar
 	calls    *call.Engine
 	chat     *chat.Engine
+	pusher   *push.Pusher
+	push     *push.Settings
 	outbox   *outbox.Outbox
 	failures *account.Failures
 }
@@ -126,15 +130,15 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	plan := &dialplan.Plan{Ours: d.ours, Lookup: d.users.Lookup}
-	d.chat, err = chat.Open(d.cfg.DataDir, chat.Deps{
-		Log: d.log, Wire: d.edge, Out: d.edge.NewOutgoing(), Devices: d.devices, Plan: plan, User: d.users.ByID, Domain: d.users.Domain,
-		Product: d.product(), Record: func(r record.Message, kept func(error)) { d.put(record.KindMessage, r.ID, r, kept) },
-	})
-	if err != nil {
+	if err := d.openPush(); err != nil {
 		return err
 	}
-	d.calls, err = call.Open(d.cfg.DataDir, call.Deps{
+	plan := &dialplan.Plan{Ours: d.ours, Lookup: d.users.Lookup}
+	d.chat = chat.New(d.cfg.DataDir, chat.Deps{
+		Log: d.log, Wire: d.edge, Out: d.edge.NewOutgoing(), Devices: d.devices, Plan: plan, User: d.users.ByID, Domain: d.users.Domain,
+		Wake: d.wake, Product: d.product(), Record: func(r record.Message, kept func(error)) { d.put(record.KindMessage, r.ID, r, kept) },
+	})
+	d.calls, err = call.Open(d.cfg.RunDir, call.Deps{
 		Log: d.log, Wire: d.edge, Devices: d.devices, Relay: d.media, Plan: plan,
 		Domain: d.users.Domain, Watch: d.hub.tell, Message: d.chat.InDialog, Product: d.product(),
 		Record: func(r record.Call, kept func()) { d.write(record.KindCall, r.ID, r, kept) },
@@ -173,10 +177,10 @@ func (d *Daemon) openEdge(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	guard := account.NewGuard(d.users, d.ours, time.Now)
+	d.guard = account.NewGuard(d.users, d.ours, time.Now)
 	d.edge = edge.New(edge.Config{
 		Bind: bind, Port: d.cfg.Port, TLSPort: d.cfg.TLSPort, TLS: d.cert.TLSConfig(), Limits: d.cfg.Limits, Product: d.product(), Owns: d.owns,
-	}, edge.Deps{Log: d.log, Notify: d.cfg.Notify, Guard: guard, Domain: d.users.Domain})
+	}, edge.Deps{Log: d.log, Notify: d.cfg.Notify, Guard: d.guard, Domain: d.users.Domain})
 	d.edge.Handle(edge.Handlers{
 		Register: func(in *edge.Inbound) { d.devices.Register(in) },
 		Call:     func(in *edge.Inbound) bool { return d.calls.Call(in) },
@@ -193,7 +197,7 @@ func (d *Daemon) serve(ctx context.Context) error {
 	later, end := context.WithCancel(context.WithoutCancel(ctx))
 	behind := make(chan error, 1)
 	go func() {
-		behind <- together(later, d.devices.Run, d.calls.Run, d.chat.Run, d.outbox.Run, d.failures.Run)
+		behind <- together(later, d.devices.Run, d.calls.Run, d.chat.Run, d.runPush, d.outbox.Run, d.failures.Run)
 	}()
 	err := together(ctx, d.edge.Run, d.cert.Run, d.followMedia, d.followNet, d.watchAlarms, d.keepAlive, d.serveSocket, d.tellReady)
 	end()
@@ -312,6 +316,7 @@ func (d *Daemon) deviceChanged(ev registrar.Event) {
 	reg := ev.Binding.Registration()
 	if ev.Gone != "" {
 		d.chat.Gone(ev.Binding)
+		d.pusher.Forget(ev.Binding.ID)
 		d.hub.tell(ctl.SwitchEvent{Unregistered: &reg})
 		return
 	}

@@ -45,8 +45,19 @@ type box struct {
 // start runs switchd as its program does, in dir.
 func start(t *testing.T, dir, domain string) *box {
 	t.Helper()
+	return startWith(t, dir, domain, false)
+}
+
+// startLimited is start with limits per source.
+func startLimited(t *testing.T, dir, domain string) *box {
+	t.Helper()
+	return startWith(t, dir, domain, true)
+}
+
+func startWith(t *testing.T, dir, domain string, limits bool) *box {
+	t.Helper()
 	d, err := New(Config{
-		RunDir: filepath.Join(dir, "run"), DataDir: filepath.Join(dir, "switch"), Bind: "127.0.0.1", Domain: domain, Version: "test",
+		RunDir: filepath.Join(dir, "run"), DataDir: filepath.Join(dir, "switch"), Bind: "127.0.0.1", Domain: domain, Limits: limits, Version: "test",
 		Notify: &notify.Notifier{}, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
@@ -313,5 +324,69 @@ func TestBindAddresses(t *testing.T) {
 	}
 	if got, err := bindAddresses(""); err != nil || !got[0].IsUnspecified() {
 		t.Errorf("%v %v", got, err)
+	}
+}
+
+// What an admin decides about messages is kept; what waits is counted.
+func TestChatThroughTheSocket(t *testing.T) {
+	dir := t.TempDir()
+	b := start(t, dir, sipside.Domain)
+	ctx := t.Context()
+	if err := b.client.SetChatPolicy(ctx, ctl.ChatPolicy{KeepDays: 99}); !problem.Is(err, problem.Invalid) {
+		t.Errorf("99 days: %v", err)
+	}
+	if err := b.client.SetChatPolicy(ctx, ctl.ChatPolicy{KeepDays: 14}); err != nil {
+		t.Fatal(err)
+	}
+	b.add("alice")
+	b.add("bob")
+	b.message("alice", "bob", "hello")
+	for restarted := false; ; restarted = true {
+		for until := time.Now().Add(wait); ; time.Sleep(10 * time.Millisecond) {
+			st, err := b.client.Status(ctx)
+			p, err2 := b.client.ChatPolicy(ctx)
+			if err == nil && err2 == nil && st.Messages == 1 && p.KeepDays == 14 {
+				break
+			}
+			if time.Now().After(until) {
+				t.Fatalf("status %+v, policy %+v, %v", st, p, errors.Join(err, err2))
+			}
+		}
+		if restarted {
+			return
+		}
+		b.stop()
+		b = start(t, dir, "")
+	}
+}
+
+// message lets a user write to another, and wants that the box takes it.
+func (b *box) message(from, to, text string) {
+	b.t.Helper()
+	c, err := net.Dial("udp", b.port("udp").String())
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer c.Close()
+	target := "sip:" + to + "@" + sipside.Domain
+	buf := make([]byte, 65536)
+	authorization, code := "", 0
+	for seq := range 2 {
+		request := fmt.Sprintf("MESSAGE %s SIP/2.0\r\nVia: SIP/2.0/UDP %s;branch=z9hG4bK%d;rport\r\nFrom: <sip:%s@%s>;tag=1\r\nTo: <%[1]s>\r\nCall-ID: m\r\nCSeq: %[3]d MESSAGE\r\n"+
+			"Max-Forwards: 70\r\n%[6]sContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n%s",
+			target, c.LocalAddr(), seq+1, from, sipside.Domain, strings.ReplaceAll(authorization, "\n", "\r\n"), len(text), text)
+		if _, err := c.Write([]byte(request)); err != nil {
+			b.t.Fatal(err)
+		}
+		_ = c.SetReadDeadline(time.Now().Add(wait))
+		n, err := c.Read(buf)
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		code = sipside.Status(string(buf[:n]))
+		authorization = sipside.Authorization(string(buf[:n]), from, sipside.Password, "MESSAGE", target)
+	}
+	if code != 202 {
+		b.t.Fatalf("a message was answered %d", code)
 	}
 }

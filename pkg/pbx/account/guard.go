@@ -125,19 +125,15 @@ func (g *Guard) Check(m *checked.Message, from netip.Addr) Verdict {
 	now := g.clock()
 	r := g.ring(now)
 	defer g.keys.Put(r)
-	made, random, ok := r.current.Check(c.Nonce, from)
+	use, ok := r.use(c, from, now)
 	if !ok {
-		made, random, ok = r.previous.Check(c.Nonce, from)
-	}
-	count, isCount := c.Count()
-	if !ok || !isCount {
 		return Verdict{Outcome: Challenge, User: c.Username}
 	}
 	v := g.verify(m, c, r)
 	if v.Outcome != Accepted {
 		return v
 	}
-	switch g.window.use(nonceUse{random: random, count: count, response: hashOf(c.Response), made: made, now: now}) {
+	switch g.window.use(use) {
 	case useFresh, useRepeated:
 		return v
 	case useReplayed:
@@ -145,6 +141,16 @@ func (g *Guard) Check(m *checked.Message, from netip.Addr) Verdict {
 	case useExpired:
 	}
 	return Verdict{Outcome: Stale, User: c.Username}
+}
+
+// use reads a nonce that is ours and was made for this address.
+func (r *keyRing) use(c *digest.Credentials, from netip.Addr, now time.Time) (u nonceUse, ok bool) {
+	made, random, ok := r.current.Check(c.Nonce, from)
+	if !ok {
+		made, random, ok = r.previous.Check(c.Nonce, from)
+	}
+	count, isCount := c.Count()
+	return nonceUse{random: random, count: count, response: hashOf(c.Response), made: made, now: now}, ok && isCount
 }
 
 // credentials returns those for our realm, the strongest first.
@@ -158,9 +164,24 @@ func (g *Guard) credentials(m *checked.Message) (best *digest.Credentials) {
 	return best
 }
 
-// verify does the same work for users that exist, are disabled, or are not there.
+// verify finds whose digest it is, and whether the request is one that he may send.
 func (g *Guard) verify(m *checked.Message, c *digest.Credentials, r *keyRing) Verdict {
-	a, domain := g.dir.account(c.Username)
+	a, domain, reason := g.prove(m.Name, c, r)
+	switch {
+	case a == nil:
+		return Verdict{Outcome: Refused, User: c.Username, Reason: reason}
+	case !g.oursURI(c.URI):
+		return Verdict{Outcome: Forbidden, User: c.Username, Reason: record.AuthBadURI}
+	case !g.identityFits(m, a, domain):
+		return Verdict{Outcome: Forbidden, User: c.Username, Reason: record.AuthIdentity}
+	}
+	return Verdict{Outcome: Accepted, Account: a, User: c.Username}
+}
+
+// prove returns the account whose digest it is, or nil and why not. It does the same work for users
+// that exist, are disabled, or are not there.
+func (g *Guard) prove(method string, c *digest.Credentials, r *keyRing) (a *Account, domain, reason string) {
+	a, domain = g.dir.account(c.Username)
 	reason, name := record.AuthWrongSecret, ""
 	switch {
 	case a == nil:
@@ -177,17 +198,12 @@ func (g *Guard) verify(m *checked.Message, c *digest.Credentials, r *keyRing) Ve
 	var err error
 	r.owner = ha1Owner(r.owner[:0], name, bound, c.Algorithm)
 	r.ha1, err = g.dir.key.Open(r.ha1[:0], sealedBy.Sealed[c.Algorithm], r.owner)
-	right := c.Verify(r.ha1, m.Name)
+	right := c.Verify(r.ha1, method)
 	clear(r.ha1)
-	switch {
-	case err != nil || !right || name == "":
-		return Verdict{Outcome: Refused, User: c.Username, Reason: reason}
-	case !g.oursURI(c.URI):
-		return Verdict{Outcome: Forbidden, User: c.Username, Reason: record.AuthBadURI}
-	case !g.identityFits(m, a, domain):
-		return Verdict{Outcome: Forbidden, User: c.Username, Reason: record.AuthIdentity}
+	if err != nil || !right || name == "" {
+		return nil, domain, reason
 	}
-	return Verdict{Outcome: Accepted, Account: a, User: c.Username}
+	return a, domain, ""
 }
 
 func (d *Directory) account(name string) (*Account, string) {

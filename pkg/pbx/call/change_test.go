@@ -146,7 +146,7 @@ func TestUpdateAndInfoAndOptions(t *testing.T) {
 		a.expect("SIP/2.0 415")
 		a.request("OPTIONS", "", "")
 		a.expect("SIP/2.0 200")
-		a.request("MESSAGE", "", "")
+		a.request("SUBSCRIBE", "Event: x\n", "")
 		a.expect("SIP/2.0 405")
 		a.request("NOTIFY", "Event: talk\n", "")
 		a.expect("SIP/2.0 481")
@@ -656,6 +656,26 @@ func TestAdminsEndCalls(t *testing.T) {
 		a.reply(a.expect("BYE"), 200, "", "")
 		b.reply(b.expect("BYE"), 200, "", "")
 		r.only()
+		r.empty()
+	})
+}
+
+// A message within a call is one between its users; it may come again before it was answered.
+func TestMessageWithinACall(t *testing.T) {
+	run(t, func(r *rig) {
+		a, b := r.phone("alice", 1000, edge.UDP), r.phone("bob", 1000, edge.TCP)
+		r.talk(a, b)
+		a.request("MESSAGE", "Content-Type: text/plain\n\nhello", "")
+		a.expect("SIP/2.0 202")
+		a.cseq--
+		a.request("MESSAGE", "Content-Type: text/plain\n\nhello", "")
+		a.expect("SIP/2.0 202")
+		b.request("MESSAGE", "Content-Type: text/plain\n\nback", "")
+		b.expect("SIP/2.0 202")
+		if got := strings.Join(r.messages, ", "); got != "id-alice id-bob hello, id-alice id-bob hello, id-bob id-alice back" {
+			t.Errorf("chat got %s", got)
+		}
+		r.hangUp(b, a)
 		r.empty()
 	})
 }

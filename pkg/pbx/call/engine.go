@@ -95,7 +95,8 @@ type Engine struct {
 	ringing map[string]map[*Call]struct{} // by the id of the user whose devices ring
 }
 
-// Open reads the calls that a predecessor left in dir. They go on with Run.
+// Open reads the calls that a predecessor left in dir, which is best in memory: calls do not outlive
+// the box, and wait for no disk. They go on with Run.
 func Open(dir string, deps Deps) (*Engine, error) {
 	e := &Engine{
 		deps: deps, log: slogx.Part(deps.Log, "call"), plan: deps.Plan, legs: newTable(), starts: newTable(), calls: map[string]*Call{}, ringing: map[string]map[*Call]struct{}{},

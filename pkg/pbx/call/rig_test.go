@@ -45,6 +45,7 @@ type rig struct {
 	dead     map[netip.AddrPort]bool
 	records  []record.Call
 	events   []ctl.SwitchEvent
+	messages []string // within calls, as "from to body"
 }
 
 // run runs a test in a bubble of virtual time.
@@ -73,6 +74,13 @@ func (r *rig) start() {
 	}}
 	eng, err := Open(r.dir, Deps{
 		Log: slog.New(slog.DiscardHandler), Wire: r, Devices: r, Relay: r.relay, Plan: plan, Domain: func() string { return domain }, Product: "Test/1",
+		Message: func(in *edge.Inbound, from, to string) {
+			r.mu.Lock()
+			r.messages = append(r.messages, from+" "+to+" "+in.Body)
+			r.mu.Unlock()
+			r.Reply(in, &checked.Reply{Code: 202, Reason: "Accepted"})
+			r.Release(in)
+		},
 		User: func(string) *account.Account { return nil },
 		Record: func(rec record.Call, kept func()) {
 			r.mu.Lock()

@@ -132,7 +132,7 @@ func (e *Engine) sender(in *edge.Inbound, a *account.Account) (d record.Device, 
 	for _, b := range e.deps.Devices.Lookup(a.ID) {
 		if b.Transport == in.Flow.Transport && b.Remote == in.Flow.Remote {
 			dev := deviceOf(&b)
-			return recordOf(&dev), dev.Key
+			return dev.Record(), dev.Key
 		}
 	}
 	return record.Device{Source: in.Flow.Remote, Transport: in.Flow.Transport.Param(), UserAgent: in.UserAgent}, ""
@@ -148,7 +148,7 @@ func (e *Engine) item(m *incoming) (*inbox.Item, *inbox.Wire) {
 	}
 	i.Rec = record.Message{
 		ID: ids.Record(m.now), Type: record.MessageContent, MessageID: msg.ID, CallID: in.CallID, Thread: thread(m.from.ID, m.to.ID),
-		Sender: e.party(m.from), Recipient: e.party(m.to), At: m.now, Composed: msg.Composed, ContentType: msg.ContentType, Text: msg.Text,
+		Sender: e.party(m.from), Recipient: e.party(m.to), At: m.now, Composed: msg.Composed, ContentType: msg.ContentType, Text: searched(msg.Text),
 		Reply: msg.Reply, Reaction: msg.Reaction, Replaces: msg.Replaces, Retracts: msg.Retracts, Ephemeral: msg.Ephemeral, Asked: msg.Asked,
 		Expires: keep, Status: record.MessageStored, Changes: []record.Change{{At: m.now, Status: record.MessageStored}},
 	}

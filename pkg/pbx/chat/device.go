@@ -3,7 +3,6 @@ package chat
 import (
 	"github.com/coraltele/sanchar/pkg/pbx/chat/inbox"
 	"github.com/coraltele/sanchar/pkg/pbx/registrar"
-	"github.com/coraltele/sanchar/pkg/record"
 	"github.com/coraltele/sanchar/pkg/sip/aor"
 )
 
@@ -24,8 +23,4 @@ func deviceOf(b *registrar.Binding) inbox.Device {
 	return inbox.Device{
 		Key: deviceKey(b), Instance: b.Instance, Contact: b.Contact, UserAgent: b.UserAgent, Source: b.Remote, Transport: b.Transport.Param(),
 	}
-}
-
-func recordOf(d *inbox.Device) record.Device {
-	return record.Device{Instance: d.Instance, Contact: d.Contact, Source: d.Source, Transport: d.Transport, UserAgent: d.UserAgent}
 }

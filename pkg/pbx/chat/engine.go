@@ -5,7 +5,6 @@ package chat
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/netip"
 	"sync"
@@ -73,44 +72,50 @@ type Counters struct {
 type Engine struct {
 	Counters Counters
 
-	deps    Deps
-	log     *slog.Logger
-	store   *inbox.Store
-	ops     *mailbox.Box[op]
-	policy  atomic.Pointer[ctl.ChatPolicy]
-	queued  atomic.Int64 // messages that wait for the disk
-	failing atomic.Bool
-	full    atomic.Bool // the disk is
-	strict  bool        // of tests: a fault ends the process
-	written chan struct{}
-	ctx     context.Context // of Run; recipients end with it
-	cancel  context.CancelFunc
-	wait    sync.WaitGroup
+	deps     Deps
+	log      *slog.Logger
+	dir      string
+	store    *inbox.Store // of Run until opened is set; then of all
+	opened   atomic.Bool
+	ops      *mailbox.Box[op]
+	policy   atomic.Pointer[ctl.ChatPolicy]
+	queued   atomic.Int64 // messages that wait for the disk
+	failing  atomic.Bool
+	full     atomic.Bool // the disk is
+	low      atomic.Bool // the disk nearly is
+	strict   bool        // of tests: a fault ends the process
+	written  chan struct{}
+	reported [6]uint64       // counters as they were told last; of the sweep
+	ctx      context.Context // of Run; recipients end with it
+	cancel   context.CancelFunc
+	wait     sync.WaitGroup
 
 	mu         sync.Mutex // guards what follows
 	recipients map[string]*recipient
 	branches   map[string]*recipient // by the branch of a request that waits for its answer
 }
 
-// Open opens the messages that are kept in dir.
-func Open(dir string, deps Deps) (*Engine, error) {
-	store, err := inbox.Open(dir)
-	if err != nil {
-		return nil, fmt.Errorf("open messages: %w", err)
-	}
+// New returns an engine of the messages that are kept in dir. It opens nothing yet.
+func New(dir string, deps Deps) *Engine {
 	e := &Engine{
-		deps: deps, log: slogx.Part(deps.Log, "chat"), store: store, ops: mailbox.New[op](),
-		written: make(chan struct{}, 1), recipients: map[string]*recipient{}, branches: map[string]*recipient{},
+		deps: deps, dir: dir, log: slogx.Part(deps.Log, "chat"), ops: mailbox.New[op](), written: make(chan struct{}, 1),
+		recipients: map[string]*recipient{}, branches: map[string]*recipient{},
 	}
 	e.ctx, e.cancel = context.WithCancel(context.Background())
-	if err := e.loadPolicy(); err != nil {
-		return nil, errors.Join(fmt.Errorf("read chat policy: %w", err), store.Close())
-	}
-	return e, nil
+	e.policy.Store(&ctl.ChatPolicy{KeepDays: defaultKeep})
+	return e
 }
 
-// Run delivers until ctx ends. What is not delivered then is left to the successor.
+// Run opens the messages and delivers until ctx ends. What is not delivered then is left to the
+// successor. A long file takes a second to open: calls need not wait for it, and messages that come
+// meanwhile are answered after it. A file that cannot be opened stops messages, not calls.
 func (e *Engine) Run(ctx context.Context) error {
+	for err := e.open(); err != nil; err = e.open() {
+		if !e.standBy(ctx, err) {
+			return nil
+		}
+	}
+	e.failing.Store(false)
 	writer := make(chan struct{})
 	go func() {
 		defer close(writer)
@@ -125,6 +130,46 @@ func (e *Engine) Run(ctx context.Context) error {
 	e.ops.Close()
 	<-writer
 	return e.store.Close()
+}
+
+func (e *Engine) open() error {
+	store, err := inbox.Open(e.dir)
+	if err != nil {
+		return err
+	}
+	e.store = store
+	if err := e.loadPolicy(); err != nil {
+		return errors.Join(err, store.Close())
+	}
+	e.opened.Store(true)
+	return nil
+}
+
+// standBy refuses messages for a while, since their file could not be opened. It reports false when
+// ctx has ended.
+func (e *Engine) standBy(ctx context.Context, why error) bool {
+	e.log.Error("messages cannot be opened: none are accepted", "err", why)
+	e.failing.Store(true)
+	again := time.NewTimer(sweepEvery)
+	defer again.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			e.cancel()
+			e.wait.Wait()
+			return false
+		case <-again.C:
+			return true
+		case <-e.ops.Ready():
+		}
+		items, _ := e.ops.Take(nil)
+		for _, o := range items {
+			if o.done != nil {
+				o.done(why)
+			}
+		}
+		e.deps.Out.Flush()
+	}
 }
 
 // resume starts to deliver what a predecessor left, to devices that are there.
@@ -145,7 +190,12 @@ func (e *Engine) resume() {
 func (e *Engine) Failing() bool { return e.failing.Load() || e.full.Load() }
 
 // Waiting returns how many messages no device of their recipient has yet.
-func (e *Engine) Waiting() int { return e.store.Waiting() }
+func (e *Engine) Waiting() int {
+	if !e.opened.Load() {
+		return 0
+	}
+	return e.store.Waiting()
+}
 
 // Bound tells of a device that has registered: what waits for it goes there.
 func (e *Engine) Bound(b registrar.Binding) {
@@ -153,21 +203,15 @@ func (e *Engine) Bound(b registrar.Binding) {
 	d.Seen = inbox.At(time.Now())
 	e.ops.Put(op{
 		do: func(t *inbox.Tx) { t.Bind(b.UserID, d) },
-		done: func(error) {
-			e.post(b.UserID, event{do: func(r *recipient) { r.bound(b) }})
+		done: func(err error) {
+			e.post(b.UserID, event{do: func(r *recipient) { r.bound(b, err) }})
 		},
 	})
 }
 
-// Gone tells of a device that has left.
+// Gone tells of a device that has left. What is on its way to it may still be answered.
 func (e *Engine) Gone(b registrar.Binding) {
 	e.ops.Put(op{do: func(t *inbox.Tx) { t.See(b.UserID, deviceKey(&b), inbox.At(time.Now())) }})
-	e.mu.Lock()
-	r := e.recipients[b.UserID]
-	e.mu.Unlock()
-	if r != nil { // who has nothing to do needs not know
-		e.post(b.UserID, event{do: func(r *recipient) { r.gone(b) }})
-	}
 }
 
 // RemoveUser removes what waits for a user who is no more.

@@ -68,12 +68,12 @@ func (l *lane) again() {
 
 // next sends the next message, if the lane is free.
 func (l *lane) next() {
-	if l.tx != nil || l.saving || l.retry != nil {
+	if l.tx != nil || l.saving || l.retry != nil || !l.r.eng.opened.Load() {
 		return
 	}
 	var n inbox.Next
 	if err := l.r.eng.store.View(func(t *inbox.Tx) { n = t.Next(l.r.userID, l.key) }); err != nil {
-		l.r.eng.log.Error("a message could not be read", "user", l.r.name, "err", err)
+		l.r.eng.log.Error("a message could not be read", "aor", l.r.name, "err", err)
 		return
 	}
 	if !n.Known {
@@ -114,7 +114,7 @@ func (l *lane) send(n *inbox.Next) {
 			return
 		}
 	}
-	e.log.Debug("no way to a device", "user", l.r.name, "peer", b.Remote, "err", err)
+	e.log.Debug("no way to a device", "aor", l.r.name, "peer", b.Remote, "err", err)
 	l.away = true
 	if flow.Transport == edge.UDP { // a connection comes back by itself, and says so
 		l.wait()
@@ -134,7 +134,12 @@ func (l *lane) wait() {
 // same again, so that a device that has it already sees a retransmission (RFC 3261 §17.2.3). After an
 // answer it is another one.
 func (l *lane) branch() string {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%s\x00%d\x00%d", l.r.userID, l.key, l.seq, l.refused))
+	return branchOf(l.r.userID, l.key, l.seq, l.refused)
+}
+
+// branchOf makes a branch of what names a transaction.
+func branchOf(parts ...any) string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%#v", parts))
 	return checked.Cookie + "im-" + strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(sum[:15]))
 }
 

@@ -1,9 +1,9 @@
 package chat
 
 import (
+	"slices"
 	"strings"
 
-	"github.com/coraltele/sanchar/pkg/base/ids"
 	"github.com/coraltele/sanchar/pkg/pbx/chat/inbox"
 	"github.com/coraltele/sanchar/pkg/pbx/edge"
 	"github.com/coraltele/sanchar/pkg/record"
@@ -33,6 +33,10 @@ func (r *recipient) pass(m *incoming) {
 		p.end(e)
 		return
 	}
+	if r.passes(m) {
+		e.deps.Wire.Release(m.in) // a retransmission: the answer is on its way
+		return
+	}
 	var w *inbox.Wire
 	p.item, w = e.item(m)
 	p.item.Rec.From, _ = e.sender(m.in, m.from)
@@ -43,7 +47,7 @@ func (r *recipient) pass(m *incoming) {
 			if err != nil {
 				continue
 			}
-			tx := &clientTx{r: r, flow: flow, branch: checked.Cookie + "im-" + ids.Random(15), callID: p.item.CallID}
+			tx := &clientTx{r: r, flow: flow, branch: m.branch(dev.Key), callID: p.item.CallID}
 			tx.b = e.request(b, flow, tx.branch, &inbox.Next{Item: p.item, Wire: w})
 			tx.done = func(in *edge.Inbound) { p.answered(r, &dev, in) }
 			if r.start(tx) == nil {
@@ -56,6 +60,23 @@ func (r *recipient) pass(m *incoming) {
 	}
 }
 
+// branch names the transaction with a device by the request that is passed on: who sends it again is
+// answered by the device as if it came again.
+func (m *incoming) branch(key string) string {
+	return branchOf(m.from.ID, m.in.CallID, m.in.FromTag, m.in.CSeq, m.to.ID, key)
+}
+
+// passes reports whether this request is being passed on.
+func (r *recipient) passes(m *incoming) bool {
+	for key := range r.lanes {
+		branch := m.branch(key)
+		if slices.ContainsFunc(r.sending, func(tx *clientTx) bool { return tx.branch == branch }) {
+			return true
+		}
+	}
+	return false
+}
+
 // answered takes the answer of one device.
 func (p *passing) answered(r *recipient, d *inbox.Device, in *edge.Inbound) {
 	p.left--
@@ -63,7 +84,7 @@ func (p *passing) answered(r *recipient, d *inbox.Device, in *edge.Inbound) {
 	if in != nil {
 		reply = checked.Reply{Code: in.Status, Reason: strings.Clone(in.Reason)}
 	}
-	p.item.Answered(r.name, recordOf(d), inbox.Result{Taken: reply.Code < 300, Code: reply.Code, Reason: reply.Reason, Tries: 1, At: p.m.now})
+	p.item.Answered(r.name, d.Record(), inbox.Result{Taken: reply.Code < 300, Code: reply.Code, Reason: reply.Reason, Tries: 1, At: p.m.now})
 	if reply.Code < 300 || p.best.Code == 480 {
 		p.best = reply
 	}

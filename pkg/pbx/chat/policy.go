@@ -42,7 +42,7 @@ func (e *Engine) SetPolicy(p ctl.ChatPolicy) error {
 }
 
 func (e *Engine) loadPolicy() error {
-	p := ctl.ChatPolicy{KeepDays: defaultKeep}
+	p := e.Policy()
 	err := e.store.View(func(t *inbox.Tx) { t.Setting(policyKey, &p) })
 	e.policy.Store(&p)
 	return err

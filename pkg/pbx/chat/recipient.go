@@ -75,7 +75,7 @@ func (r *recipient) guarded(do func()) {
 			return
 		}
 		if p := recover(); p != nil {
-			r.eng.log.Error("a message could not be delivered", "user", r.name, "panic", p, "stack", string(debug.Stack()))
+			r.eng.log.Error("a message could not be delivered", "aor", r.name, "panic", p, "stack", string(debug.Stack()))
 			for _, l := range r.lanes {
 				l.stop()
 			}
@@ -168,21 +168,19 @@ func (r *recipient) arrived(i *inbox.Item) {
 		}
 	})
 	if err != nil {
-		r.eng.log.Warn("nobody was woken", "user", r.name, "err", err)
+		r.eng.log.Warn("nobody was woken", "aor", r.name, "err", err)
 	}
 }
 
-// bound tells of a device that is there, or there again: what could not be sent is tried at once.
-func (r *recipient) bound(b registrar.Binding) {
+// bound tells of a device that is there, or there again: what could not be sent is tried at once, or
+// later if the disk did not take the news.
+func (r *recipient) bound(b registrar.Binding, err error) {
 	l := r.laneOf(&b)
-	l.again()
-}
-
-// gone tells of a device that left. Its lane stays until the actor ends: it finds no binding.
-func (r *recipient) gone(b registrar.Binding) {
-	if l := r.lanes[deviceKey(&b)]; l != nil && l.binding() == nil {
-		l.stop()
+	if err != nil {
+		r.after(retryFirst, l.next)
+		return
 	}
+	l.again()
 }
 
 // timer is something to do later, if it is not stopped.

@@ -2,6 +2,7 @@ package chat
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/coraltele/sanchar/pkg/pbx/chat/inbox"
@@ -86,6 +87,20 @@ func recordsOf(i *inbox.Item, w *inbox.Wire) (all []record.Message) {
 	return all
 }
 
+// A record has at most 256 kB as JSON, where bytes grow by a third and a control character to six bytes.
+const (
+	maxContent = 72 << 10 // inflated; what is longer is kept as it came
+	maxText    = 24 << 10 // words that are searched
+)
+
+// searched cuts a text at what a record can hold.
+func searched(text string) string {
+	if len(text) <= maxText {
+		return text
+	}
+	return strings.ToValidUTF8(text[:maxText], "")
+}
+
 // contentOf returns the body as the sender wrote it, inflated.
 func contentOf(w *inbox.Wire) []byte {
 	e, err := mime.ParseEntity(string(w.Head) + "\r\n")
@@ -93,7 +108,7 @@ func contentOf(w *inbox.Wire) []byte {
 		return w.Body
 	}
 	m, err := im.Read(im.Raw{ContentType: e.Header("Content-Type"), ContentEncoding: e.Header("Content-Encoding"), Body: string(w.Body)})
-	if err != nil {
+	if err != nil || len(m.Body) > maxContent {
 		return w.Body
 	}
 	return m.Body

@@ -1,6 +1,8 @@
 package chat
 
 import (
+	"bytes"
+	"compress/zlib"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -37,11 +40,13 @@ type rig struct {
 	done   chan error
 	users  map[string]*account.Account
 
+	lookups atomic.Int64
+	writes  atomic.Int64 // of records
+
 	mu       sync.Mutex // guards what follows
 	phones   []*phone
 	bindings []registrar.Binding
 	records  map[string]record.Message
-	writes   int   // of records
 	refuse   error // what records meet
 	woken    []string
 }
@@ -82,7 +87,7 @@ func (r *rig) start() {
 		}
 		return nil
 	}}
-	eng, err := Open(r.dir, Deps{
+	eng := New(r.dir, Deps{
 		Log: slog.New(slog.DiscardHandler), Wire: r, Out: r, Devices: r, Plan: plan, Domain: func() string { return domain }, Product: "Test/1",
 		User:   func(id string) *account.Account { return r.users[id] },
 		Record: r.record,
@@ -92,9 +97,6 @@ func (r *rig) start() {
 			r.woken = append(r.woken, userID+" "+instance)
 		},
 	})
-	if err != nil {
-		r.t.Fatal(err)
-	}
 	eng.strict = true
 	r.eng = eng
 	ctx, cancel := context.WithCancel(context.Background())
@@ -122,7 +124,7 @@ func (r *rig) record(rec record.Message, kept func(error)) {
 	if r.refuse == nil {
 		r.records[rec.ID] = rec
 	}
-	r.writes++
+	r.writes.Add(1)
 	err := r.refuse
 	go kept(err)
 }
@@ -169,6 +171,7 @@ func (r *rig) Flush() {}
 func (r *rig) Lookup(userID string) (list []registrar.Binding) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.lookups.Add(1)
 	for _, b := range r.bindings {
 		if b.UserID == userID {
 			list = append(list, b)
@@ -362,9 +365,32 @@ func (r *rig) find(match func(*record.Message) bool) record.Message {
 	return found[0]
 }
 
+// recorded returns how many messages have a record.
+func (r *rig) recorded() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.records)
+}
+
+// asked returns which devices were asked to come.
+func (r *rig) asked() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.woken)
+}
+
 func (r *rig) byText(text string) record.Message {
 	r.t.Helper()
 	return r.find(func(m *record.Message) bool { return m.Text == text })
 }
 
 var errDisk = errors.New("no space")
+
+// deflate makes a zlib stream, as Linphone does.
+func deflate(b []byte) []byte {
+	var buf bytes.Buffer
+	z := zlib.NewWriter(&buf)
+	_, _ = z.Write(b) // a buffer takes all
+	_ = z.Close()
+	return buf.Bytes()
+}

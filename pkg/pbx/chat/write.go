@@ -50,7 +50,8 @@ func (e *Engine) write() {
 
 // checkRoom notes whether the disk has room for more messages.
 func (e *Engine) checkRoom() {
-	err := e.store.Room()
+	low, err := e.store.Room()
+	e.low.Store(low)
 	if full := err != nil; e.full.Swap(full) != full && full {
 		e.log.Error("no messages are accepted", "err", err)
 	}
@@ -124,8 +125,13 @@ func (e *Engine) sweep(ctx context.Context) {
 	defer tick.Stop()
 	var stale time.Time
 	for {
+		e.checkRoom()
+		if e.failing.Load() { // nobody would find out that the disk is well again: no message is accepted
+			e.ops.Put(op{do: func(*inbox.Tx) {}})
+		}
 		e.expire(ctx)
 		e.remind()
+		e.report()
 		if now := time.Now(); now.Sub(stale) > staleEvery {
 			stale = now
 			e.forgetDevices(now)
@@ -139,9 +145,9 @@ func (e *Engine) sweep(ctx context.Context) {
 }
 
 func (e *Engine) expire(ctx context.Context) {
-	now := inbox.At(time.Now())
+	now, low := inbox.At(time.Now()), e.low.Load()
 	more := false
-	if err := e.store.View(func(t *inbox.Tx) { more = t.Due(now) }); err != nil {
+	if err := e.store.View(func(t *inbox.Tx) { more = t.Due(now, low) }); err != nil {
 		e.log.Warn("what is due was not looked up", "err", err)
 	}
 	for more && ctx.Err() == nil {
@@ -149,13 +155,25 @@ func (e *Engine) expire(ctx context.Context) {
 		e.ops.Put(op{
 			do: func(t *inbox.Tx) {
 				more = t.Expire(now)
-				t.Shrink()
+				more = t.Shrink(low) || more
+				low = false // once for each sweep: what is freed shows after it
 			},
 			done: func(err error) { done <- err },
 		})
 		if <-done != nil {
 			return // the next sweep tries again
 		}
+	}
+}
+
+// report tells what was done since it was told last.
+func (e *Engine) report() {
+	c := &e.Counters
+	now := [...]uint64{c.Accepted.Load(), c.Refused.Load(), c.Again.Load(), c.Sent.Load(), c.Passed.Load(), c.Expired.Load()}
+	last := e.reported
+	if e.reported = now; now != last {
+		e.log.Debug("messages", "accepted", now[0]-last[0], "refused", now[1]-last[1], "again", now[2]-last[2], "sent", now[3]-last[3],
+			"passed", now[4]-last[4], "failed", now[5]-last[5], "waiting", e.Waiting())
 	}
 }
 

@@ -189,3 +189,9 @@ func (l *limiter) banned(addr netip.Addr, now time.Time) bool {
 	s := l.findLocked(addr, t, strangerBurst)
 	return s.banEnd != 0 && int32(s.banEnd-t) > 0
 }
+
+// Guessed counts a wrong digest that came another way than by SIP.
+func (e *Edge) Guessed(addr netip.Addr) { e.limit.failed(addr, time.Now()) }
+
+// Banned reports whether a source guessed too often.
+func (e *Edge) Banned(addr netip.Addr) bool { return e.limit.banned(addr, time.Now()) }

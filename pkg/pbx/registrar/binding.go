@@ -10,6 +10,7 @@ import (
 	"github.com/coraltele/sanchar/pkg/pbx/edge"
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
 	"github.com/coraltele/sanchar/pkg/sip/gruu"
+	"github.com/coraltele/sanchar/pkg/sip/pn"
 )
 
 // Binding is one device of a user and the way to it.
@@ -62,8 +63,14 @@ func (b *Binding) features() (f []string) {
 	if len(b.Path) > 0 {
 		f = append(f, "path")
 	}
+	if _, ok := b.Push(); ok {
+		f = append(f, "push")
+	}
 	return f
 }
+
+// Push returns how the device is woken when it cannot be reached, as it says in its contact.
+func (b *Binding) Push() (p pn.Params, ok bool) { return pn.Of(b.Contact) }
 
 // Registration returns the binding as an admin sees it.
 func (b *Binding) Registration() ctl.Registration {

@@ -18,6 +18,7 @@ import (
 	"github.com/coraltele/sanchar/pkg/pbx/account"
 	"github.com/coraltele/sanchar/pkg/pbx/edge"
 	"github.com/coraltele/sanchar/pkg/record"
+	"github.com/coraltele/sanchar/pkg/sip/pn"
 	"github.com/coraltele/sanchar/pkg/testkit/sipside"
 )
 
@@ -227,7 +228,8 @@ func TestBindingsOutliveARestart(t *testing.T) {
 		if got := register(short, "alice", contact(short, "alice", ";expires=60")); sipside.Status(got) != 200 {
 			t.Fatal(got)
 		}
-		if got := register(long, "alice", contact(long, "alice", instance)+"Path: <sip:proxy;lr>\n"); sipside.Status(got) != 200 {
+		wakes := strings.Replace(contact(long, "alice", instance), ">", ";pn-provider=fcm;pn-prid=token;pn-param=project;pn-silent=1>", 1)
+		if got := register(long, "alice", wakes+"Path: <sip:proxy;lr>\n"); sipside.Status(got) != 200 {
 			t.Fatal(got)
 		}
 	})
@@ -240,8 +242,11 @@ func TestBindingsOutliveARestart(t *testing.T) {
 		r.reg.expire()
 		list := r.reg.List()
 		if len(list) != 1 || !strings.Contains(list[0].Contact, kept) || strings.Contains(list[0].Contact, gone) ||
-			list[0].Instance == "" || strings.Join(list[0].Features, " ") != "path" {
+			list[0].Instance == "" || strings.Join(list[0].Features, " ") != "path push" {
 			t.Fatalf("%+v", list)
+		}
+		if p, ok := r.reg.Lookup(list[0].UserID)[0].Push(); !ok || p.Provider != pn.FCM || p.PRID != "token" || p.Param != "project" || !p.Silent {
+			t.Errorf("it is woken by %+v", p)
 		}
 		if evs, recs := r.took(1); len(evs) != 1 || evs[0].Gone != record.RegExpired || len(recs) != 1 || recs[0].Result != record.RegExpired {
 			t.Errorf("%+v %+v", evs, recs)

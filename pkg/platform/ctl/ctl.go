@@ -276,7 +276,8 @@ func (c *Client) Do(ctx context.Context, method, path string, in, out any) error
 	if err := json.NewDecoder(resp.Body).Decode(out); err != nil {
 		return fmt.Errorf("%s: %s %s: answer: %w", c.name, method, path, err)
 	}
-	return nil
+	_, err = io.Copy(io.Discard, resp.Body) // its end: else the connection could not be used again
+	return err
 }
 
 // Close closes the connections that are not in use. The client can still be used.

@@ -116,7 +116,8 @@ type Registration struct {
 	Registered time.Time      `json:"registered"` // first, since it was last away
 	Refreshed  time.Time      `json:"refreshed"`
 	Expires    time.Time      `json:"expires"`
-	Features   []string       `json:"features,omitempty"` // "gruu", "outbound", "path"
+	Features   []string       `json:"features,omitempty"` // "gruu", "outbound", "path", "push"
+	Push       *PushHealth    `json:"push,omitempty"`     // how waking it went, if it was tried
 }
 
 // Call states as they are shown.

@@ -31,8 +31,8 @@ const (
 )
 
 // States keeps the latest state of each of many things in a file that is mapped into memory: to keep
-// one costs a copy and no system call. What is kept survives the process; the kernel brings it to
-// disk in its own time, so that after a power cut what is older than half a minute is there.
+// one costs a copy and no system call. What is kept survives the process. On a disk the kernel writes
+// it in its own time, and a copy may wait for that; a folder in memory never waits.
 // The methods may be called from any goroutine.
 type States struct {
 	path string

@@ -48,10 +48,14 @@ func Open(path string, opt Options) (*DB, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, err
 	}
+	free := bbolt.FreelistMapType
+	if opt.KeepFreelist { // the map would be sorted with each commit
+		free = bbolt.FreelistArrayType
+	}
 	b, err := bbolt.Open(path, 0o600, &bbolt.Options{
 		Timeout:        openTimeout,
 		NoFreelistSync: !opt.KeepFreelist,
-		FreelistType:   bbolt.FreelistMapType,
+		FreelistType:   free,
 		NoSync:         opt.Derived,
 	})
 	if errors.Is(err, berrors.ErrTimeout) {

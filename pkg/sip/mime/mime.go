@@ -242,12 +242,3 @@ func Inflate(b []byte) ([]byte, error) {
 	}
 	return out, nil
 }
-
-// Deflate is the other way.
-func Deflate(b []byte) []byte {
-	var buf bytes.Buffer
-	z := zlib.NewWriter(&buf)
-	_, _ = z.Write(b) // a buffer takes all
-	_ = z.Close()
-	return buf.Bytes()
-}

@@ -97,7 +97,7 @@ func TestLeavesRefuses(t *testing.T) {
 func TestInflate(t *testing.T) {
 	t.Parallel()
 	const text = "नमस्ते 👋"
-	got, err := Inflate(Deflate([]byte(text)))
+	got, err := Inflate(deflate([]byte(text)))
 	if err != nil || string(got) != text {
 		t.Errorf("%q, %v", got, err)
 	}
@@ -107,7 +107,7 @@ func TestInflate(t *testing.T) {
 	if _, err := Inflate([]byte("no stream")); err == nil {
 		t.Error("no error for what is no stream")
 	}
-	if _, err := Inflate(Deflate([]byte(text))[:10]); err == nil {
+	if _, err := Inflate(deflate([]byte(text))[:10]); err == nil {
 		t.Error("no error for a stream that was cut off")
 	}
 }
@@ -154,11 +154,20 @@ func FuzzLeaves(f *testing.F) {
 }
 
 func FuzzInflate(f *testing.F) {
-	f.Add(Deflate([]byte("hello")))
+	f.Add(deflate([]byte("hello")))
 	f.Add([]byte{0x78, 0x9c})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if out, err := Inflate(b); err == nil && len(out) > MaxBytes {
 			t.Fatalf("%d bytes", len(out))
 		}
 	})
+}
+
+// deflate makes a zlib stream, as Linphone does.
+func deflate(b []byte) []byte {
+	var buf bytes.Buffer
+	z := zlib.NewWriter(&buf)
+	_, _ = z.Write(b) // a buffer takes all
+	_ = z.Close()
+	return buf.Bytes()
 }

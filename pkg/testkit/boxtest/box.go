@@ -166,6 +166,19 @@ func (b *Box) Media() ctl.Media {
 
 func (b *Box) socket(name string) string { return filepath.Join(b.data, "run", name+".sock") }
 
+// Folder returns the names in a folder of the box's data.
+func (b *Box) Folder(path ...string) (names []string) {
+	b.t.Helper()
+	entries, err := os.ReadDir(filepath.Join(append([]string{b.data}, path...)...))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names
+}
+
 // StrangeCA writes the certificate of a CA that has signed nothing of the box.
 func (b *Box) StrangeCA() (file string) {
 	b.t.Helper()

@@ -97,7 +97,8 @@ func (b *Box) signal(pid int, s syscall.Signal) {
 	}
 }
 
-// Memory returns the proportional set size of a daemon in bytes.
+// Memory returns what a daemon has in memory of its own, in bytes: not the program's text and mapped
+// files, whose share depends on which other boxes run.
 func (b *Box) Memory(daemon string) int {
 	b.t.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", b.PID(daemon)))
@@ -105,11 +106,11 @@ func (b *Box) Memory(daemon string) int {
 		b.t.Fatal(err)
 	}
 	for line := range strings.Lines(string(text)) {
-		if rest, ok := strings.CutPrefix(line, "Pss:"); ok {
+		if rest, ok := strings.CutPrefix(line, "Anonymous:"); ok {
 			kB, _ := strconv.Atoi(strings.Fields(rest)[0]) // the kernel wrote it
 			return kB << 10
 		}
 	}
-	b.t.Fatal("no Pss in smaps_rollup")
+	b.t.Fatal("no Anonymous in smaps_rollup")
 	return 0
 }

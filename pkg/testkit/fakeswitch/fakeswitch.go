@@ -29,23 +29,26 @@ type Switch struct {
 	ca   *authority
 	stop func() // of the server that runs, nil when it is away
 
-	mu     sync.Mutex // guards what follows
-	domain string
-	users  map[string]ctl.User
-	regs   map[string]ctl.Registration
-	calls  map[string]ctl.LiveCall
-	alarms []ctl.Alarm
-	hungUp map[string]string // call id -> by
-	subs   map[chan ctl.SwitchEvent]bool
-	sent   []ctl.NewMessage
+	mu        sync.Mutex // guards what follows
+	domain    string
+	users     map[string]ctl.User
+	passwords map[string]string // by name of the user
+	regs      map[string]ctl.Registration
+	calls     map[string]ctl.LiveCall
+	alarms    []ctl.Alarm
+	push      ctl.PushSettings
+	hungUp    map[string]string // call id -> by
+	subs      map[chan ctl.SwitchEvent]bool
+	chat      ctl.ChatPolicy
+	sent      []ctl.NewMessage
 }
 
 // Start runs a fake switchd on socket until the test ends. A domain that is not "" is preset.
 func Start(t testing.TB, socket, domain string) *Switch {
 	t.Helper()
 	s := &Switch{
-		Socket: socket, t: t, ca: newAuthority(t), domain: domain, users: map[string]ctl.User{}, regs: map[string]ctl.Registration{},
-		calls: map[string]ctl.LiveCall{}, hungUp: map[string]string{}, subs: map[chan ctl.SwitchEvent]bool{},
+		Socket: socket, t: t, ca: newAuthority(t), domain: domain, users: map[string]ctl.User{}, passwords: map[string]string{}, regs: map[string]ctl.Registration{},
+		calls: map[string]ctl.LiveCall{}, chat: ctl.ChatPolicy{KeepDays: 7}, hungUp: map[string]string{}, subs: map[chan ctl.SwitchEvent]bool{},
 	}
 	s.Return()
 	t.Cleanup(s.Leave)
@@ -100,10 +103,23 @@ func (s *Switch) handler() http.Handler {
 	ctl.Handle(mux, "DELETE /v1/calls/{id}", func(r *http.Request, _ ctl.None) (ctl.None, error) {
 		return ctl.None{}, s.hangUp(r.PathValue("id"), r.URL.Query().Get("by"))
 	})
+	ctl.Handle(mux, "GET /v1/chat/policy", func(*http.Request, ctl.None) (ctl.ChatPolicy, error) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.chat, nil
+	})
+	ctl.Handle(mux, "PUT /v1/chat/policy", func(_ *http.Request, in ctl.ChatPolicy) (ctl.None, error) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.chat = in
+		return ctl.None{}, nil
+	})
 	ctl.Stream(mux, "GET /v1/events", s.stream)
 	ctl.Handle(mux, "POST /v1/certificates", func(_ *http.Request, in ctl.CertificateRequest) (ctl.Certificate, error) {
 		return s.ca.sign(in)
 	})
+	ctl.Handle(mux, "POST /v1/digest", s.digest)
+	s.handlePush(mux)
 	ctl.Handle(mux, "GET /v1/ca", func(*http.Request, ctl.None) (ctl.Certificate, error) {
 		return ctl.Certificate{PEM: string(s.ca.pem)}, nil
 	})

@@ -125,7 +125,9 @@ func (s *Switch) withSecretLocked(u ctl.User, in ctl.Secret) ctl.UserWithSecret 
 	if in == (ctl.Secret{}) {
 		out.Password = ids.Secret()
 		out.HA1 = HA1(u.Name, s.domain, out.Password)
+		in.Password = out.Password
 	}
+	s.passwords[u.Name] = in.Password
 	return out
 }
 

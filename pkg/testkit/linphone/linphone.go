@@ -27,7 +27,9 @@ type Config struct {
 	Tone           float64 // in hertz, played into each call
 	MaxCalls       int     // a call more is refused as busy; 0 leaves it at ten
 	Expires        int     // seconds asked for; 0 asks for 600
+	CPIM           bool    // wrap messages, as the app does within its own domain
 	Video          bool    // offer and take video; frames come from a picture of its own
+	Fetch          bool    // fetch files that messages tell of at once; needs CA
 }
 
 // Phone is a running linphonec.
@@ -109,6 +111,10 @@ func (p *Phone) settings() string {
 	section("sound", "echocancellation=0")
 	section("video", "enabled="+bit(p.Video), "capture="+bit(p.Video), "display=0", "automatically_initiate="+bit(p.Video), "automatically_accept="+bit(p.Video))
 	section("lime", "enabled=0")
+	if p.Fetch {
+		section("app", "auto_download_incoming_files_max_size=0") // of any size
+	}
+	section("proxy_default_values", "cpim_in_basic_chat_rooms_enabled="+bit(p.CPIM))
 	section("misc", "max_calls="+strconv.Itoa(max(p.MaxCalls, 0)))
 	section("storage", "backend=sqlite3", "uri="+filepath.Join(p.dir, "linphone.db"))
 	if p.MaxCalls == 0 {
@@ -146,6 +152,12 @@ func (p *Phone) await(mark int, pattern string) []string {
 
 // Mark returns a point in the phone's output, for those that wait for what comes later.
 func (p *Phone) Mark() int { return p.prog.Mark() }
+
+// Fetched waits until the phone has fetched a file and returns where it put it.
+func (p *Phone) Fetched(from int, name string) (path string) {
+	p.t.Helper()
+	return p.AwaitLog(from, `Renaming downloaded file from .* to \[(.*`+regexp.QuoteMeta(name)+`)\]`)[1]
+}
 
 // Quit ends the phone as a user would; it takes its registration back.
 func (p *Phone) Quit() {

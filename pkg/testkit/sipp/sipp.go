@@ -51,7 +51,7 @@ func Start(t testing.TB, h *netlab.Host, cfg Config) *Run {
 	}
 	args := []string{
 		cfg.Server.String(), "-sf", scenario, "-i", cfg.Local.Addr().String(), "-p", fmt.Sprint(cfg.Local.Port()), "-nostdin", // a busy machine is no fault of the box:
-		"-watchdog_minor_threshold", never, "-watchdog_major_threshold", never,
+		"-watchdog_minor_threshold", never, "-watchdog_major_threshold", never, "-rtcheck", "loose",
 		"-r", fmt.Sprint(max(cfg.Rate, 1)), "-recv_timeout", fmt.Sprint(netlab.Patience.Milliseconds()),
 		"-trace_err", "-error_file", r.file("errors"), "-trace_stat", "-stf", r.file("stat"), "-fd", "1",
 		"-trace_shortmsg", "-shortmessage_file", r.file("messages"),

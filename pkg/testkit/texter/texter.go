@@ -36,8 +36,10 @@ type Device struct {
 	Config
 
 	t       testing.TB
-	done    chan struct{}
-	arrived chan struct{} // holds a token when a message came
+	stop    chan struct{}  // closed by Close
+	done    chan struct{}  // closed when the reader has ended
+	back    sync.WaitGroup // registrations after a connection was made anew
+	arrived chan struct{}  // holds a token when a message came
 	answers chan string
 
 	asking sync.Mutex // one request at a time
@@ -68,7 +70,7 @@ const (
 func Open(t testing.TB, cfg Config) *Device {
 	t.Helper()
 	d := &Device{
-		Config: cfg, t: t, done: make(chan struct{}), arrived: make(chan struct{}, 1), answers: make(chan string, 64), known: map[string]string{},
+		Config: cfg, t: t, stop: make(chan struct{}), done: make(chan struct{}), arrived: make(chan struct{}, 1), answers: make(chan string, 64), known: map[string]string{},
 	}
 	conn, err := cfg.Dial()
 	if err != nil {
@@ -86,7 +88,9 @@ func (d *Device) Close() {
 	d.closed = true
 	_ = d.conn.Close() // which ends the reader
 	d.mu.Unlock()
+	close(d.stop)
 	<-d.done
+	d.back.Wait()
 }
 
 // run reads, and connects anew when a connection has ended.
@@ -113,7 +117,7 @@ func (d *Device) run(conn net.Conn) {
 		d.mu.Unlock()
 		conn = next
 		if d.Transport == "tcp" {
-			go func() { _ = d.Register(time.Second) }() // the connection may have ended again: then the next one does
+			d.back.Go(func() { _ = d.Register(time.Second) }) // the connection may have ended again: then the next one does
 		}
 	}
 }
@@ -327,7 +331,7 @@ func (d *Device) exchange(r request, authorization string, until time.Time) (got
 	cseq := d.cseq
 	d.mu.Unlock()
 	mine := fmt.Sprint(cseq, " ", r.method)
-	for time.Now().Before(until) {
+	for time.Now().Before(until) && !d.stopped() {
 		d.mu.Lock()
 		conn := d.conn
 		d.mu.Unlock()
@@ -353,6 +357,17 @@ func (d *Device) answer(callID, cseq string) string {
 			}
 		case <-limit:
 			return ""
+		case <-d.stop:
+			return ""
 		}
+	}
+}
+
+func (d *Device) stopped() bool {
+	select {
+	case <-d.stop:
+		return true
+	default:
+		return false
 	}
 }

@@ -14,10 +14,11 @@ const batch = 200
 // later is when a message is looked at again whose record the outbox has not taken yet.
 const later = time.Hour
 
-// Due reports whether there is something for Expire or Shrink to do.
-func (t *Tx) Due(now time.Time) bool {
+// Due reports whether there is something for Expire to do, or for Shrink, which a disk with little room
+// asks for.
+func (t *Tx) Due(now time.Time, low bool) bool {
 	k, _ := t.bucket(due).Cursor().First()
-	return (k != nil && string(k) < string(dueKey(now, 0))) || t.store.used(t) > nearlyFull
+	return (k != nil && string(k) < string(dueKey(now, 0))) || t.store.used(t) > nearlyFull || low
 }
 
 // Expire ends what is due: messages that were not to be delivered later, and those for which no
@@ -75,12 +76,16 @@ func (t *Tx) delete(i *Item) {
 	t.drop(messages, number(i.Seq))
 }
 
-// Shrink deletes the oldest messages that all devices have, when the file is nearly full: receipts that
-// come later are not joined to them.
-func (t *Tx) Shrink() {
-	if t.store.used(t) > nearlyFull {
-		t.shrink(nearlyFull)
+// Shrink deletes the oldest messages that all devices have, when the file or, as low says, the disk is
+// nearly full: receipts that come later are not joined to them. It reports whether there may be more.
+func (t *Tx) Shrink(low bool) (more bool) {
+	switch used := t.store.used(t); {
+	case low:
+		return t.shrink(used - reserve)
+	case used > nearlyFull:
+		return t.shrink(nearlyFull)
 	}
+	return false
 }
 
 // shrink reports whether something was deleted. What it frees can be used after the transaction.

@@ -103,7 +103,8 @@ type Device struct {
 	Seen      time.Time      `json:"seen"`
 }
 
-func (d *Device) record() record.Device {
+// Record returns the device as records have it.
+func (d *Device) Record() record.Device {
 	return record.Device{Instance: d.Instance, Contact: d.Contact, Source: d.Source, Transport: d.Transport, UserAgent: d.UserAgent}
 }
 
@@ -112,7 +113,11 @@ func rank(state string) int {
 	return slices.Index([]string{record.MessageFailed, record.MessageStored, record.MessageSent, record.MessageDelivered, record.MessageDisplayed}, state)
 }
 
-// delivery finds or makes the delivery of a message to a device.
+// maxDeliveries bounds what is kept of one message: the registrar takes 32 devices of a user, but they
+// may be others each day.
+const maxDeliveries = 100
+
+// delivery finds or makes the delivery of a message to a device. What is over the bound is not kept.
 func (i *Item) delivery(user string, d record.Device) *record.Delivery {
 	for n := range i.Rec.Deliveries {
 		have := &i.Rec.Deliveries[n]
@@ -120,6 +125,9 @@ func (i *Item) delivery(user string, d record.Device) *record.Delivery {
 			have.Device = d
 			return have
 		}
+	}
+	if len(i.Rec.Deliveries) == maxDeliveries {
+		return new(record.Delivery)
 	}
 	i.Rec.Deliveries = append(i.Rec.Deliveries, record.Delivery{User: user, Device: d, Status: record.MessageStored})
 	return &i.Rec.Deliveries[len(i.Rec.Deliveries)-1]

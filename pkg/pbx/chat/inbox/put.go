@@ -26,21 +26,28 @@ const (
 	codeBoxFull    = 503 // RFC 3261 §21.5.4
 )
 
-// Room reports, as an error, that the disk is so full that nothing more may be taken.
-func (s *Store) Room() error {
+// Room reports, as an error, that the disk is so full that nothing more may be taken. low says that it
+// nearly is. What is free within the file counts: the file never gets shorter.
+func (s *Store) Room() (low bool, err error) {
 	free, err := fsx.Free(s.dir)
 	if err != nil {
-		return err
+		return true, err
 	}
+	free += uint64(s.spare())
 	if free < reserve {
-		return fmt.Errorf("%d bytes free: %w", free, syscall.ENOSPC)
+		return true, fmt.Errorf("%d bytes free: %w", free, syscall.ENOSPC)
 	}
-	return nil
+	return free < 2*reserve, nil
 }
 
 // used returns the bytes of the file that hold something.
 func (s *Store) used(t *Tx) int64 {
-	return t.tx.Size() - int64(s.db.Stats().FreePageN*s.db.Info().PageSize)
+	return t.tx.Size() - s.spare()
+}
+
+// spare returns the bytes of the file that hold nothing.
+func (s *Store) spare() int64 {
+	return int64(s.db.Stats().FreePageN) * s.page
 }
 
 // Put takes a message for its recipient, and a copy for the sender's devices other than the one of
@@ -118,7 +125,7 @@ func (t *Tx) refuse(i *Item) (out Outcome) {
 	size := int64(i.Size)
 	switch {
 	case i.OwnWord:
-	case t.store.used(t) > maxFile && !t.shrink(maxFile):
+	case t.store.used(t) > maxFile && !t.shrink(nearlyFull):
 		out.Code, out.Reason = codeBoxFull, "Too Many Messages Wait"
 	case inbox.n >= maxInbox || inbox.bytes+size > maxInboxBytes:
 		out.Code, out.Reason = codeInboxFull, "Inbox Full"

@@ -33,6 +33,7 @@ type Store struct {
 	db     *store.DB
 	dir    string
 	opened time.Time
+	page   int64 // bytes
 	use    *usage
 	total  atomic.Int64 // messages that no device of their recipient has
 }
@@ -45,7 +46,7 @@ func Open(dir string) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{db: db, dir: dir, opened: time.Now()}
+	s := &Store{db: db, dir: dir, opened: time.Now(), page: int64(db.Info().PageSize)}
 	if err := s.count(); err != nil {
 		_ = db.Close() // the error of count says what is wrong
 		return nil, fmt.Errorf("read inboxes: %w", err)

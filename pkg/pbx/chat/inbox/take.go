@@ -69,7 +69,7 @@ func (t *Tx) Settle(user, name, key string, seq uint64, r Result) {
 	if i == nil {
 		return
 	}
-	del := i.delivery(name, d.record())
+	del := i.delivery(name, d.Record())
 	del.Code, del.Reason, del.Tries = r.Code, r.Reason, r.Tries
 	if r.Taken {
 		i.reach(del, record.MessageSent, r.At)

@@ -185,7 +185,7 @@ const texts: readonly (readonly [english: string, hindi: string])[] = [
   ['let the target verify the signature with the hook\'s secret, and let it take requests without signing in', 'लक्ष्य हुक की कुंजी से हस्ताक्षर जाँचे, और बिना साइन-इन के अनुरोध ले'],
   ['correct the address: nothing takes a POST there', 'पता ठीक करें: वहाँ कोई POST नहीं लेता'],
   ['remove the hook, or start it again when the target wants events again', 'हुक हटाएँ, या जब लक्ष्य फिर चाहे तब फिर शुरू करें'],
-  ['let the target take 256 KB', 'लक्ष्य 256 KB तक ले'],
+  ['let the target take 300 KB', 'लक्ष्य 300 KB तक ले'],
   ['look at the log of the target', 'लक्ष्य का लॉग देखें'],
   ['look whether the target runs and can be reached from the box', 'देखें कि लक्ष्य चल रहा है और बॉक्स से पहुँच में है'],
   ['the target cannot be reached', 'लक्ष्य तक पहुँच नहीं'],
@@ -204,6 +204,33 @@ const texts: readonly (readonly [english: string, hindi: string])[] = [
   ['let the target speak TLS 1.2 or newer at this port', 'लक्ष्य इस पोर्ट पर TLS 1.2 या नया बोले'],
   ['the hook {} is parked: {}', 'हुक {} रोका गया: {}'],
   ['the hook {} takes no events: {}', 'हुक {} घटनाएँ नहीं ले रहा: {}'],
+
+  // files between users
+  ['between {} and {}', '{} और {} के बीच'],
+  ['choose a number between them', 'इनके बीच की संख्या चुनें'],
+  ['a content type in lower case', 'छोटे अक्षरों में फ़ाइल का प्रकार'],
+  ['for instance application/pdf, or image/* for all images', 'जैसे application/pdf, या सब तस्वीरों के लिए image/*'],
+  ['the address of an ICAP service', 'ICAP सेवा का पता'],
+  ['for instance icap://192.0.2.9:1344/avscan', 'जैसे icap://192.0.2.9:1344/avscan'],
+  ['a host name or an address, with a port or without', 'होस्ट का नाम या पता, पोर्ट समेत या उसके बिना'],
+  ['for instance pbx.example.com:8443', 'जैसे pbx.example.com:8443'],
+  ['{} changed the settings meanwhile', 'इस बीच {} ने सेटिंग बदल दी'],
+  ['look at the settings as they are now and change them again', 'सेटिंग अब जैसी है देखें और फिर बदलें'],
+  ['the scanner of files does not answer: users\' files are refused', 'फ़ाइलों की वायरस जाँच जवाब नहीं दे रही: यूज़र की फ़ाइलें नहीं ली जा रहीं'],
+  ['start the scanner, or correct its address in the settings of files', 'जाँच सेवा शुरू करें, या सेटिंग में उसका पता ठीक करें'],
+  ['only {} MB of disk are free: users\' files are refused', 'डिस्क पर सिर्फ़ {} MB ख़ाली है: यूज़र की फ़ाइलें नहीं ली जा रहीं'],
+  ['free disk space, or keep files for fewer days', 'डिस्क पर जगह ख़ाली करें, या फ़ाइलें कम दिन रखें'],
+  ['there is no such file, or it was erased when its time was over', 'ऐसी कोई फ़ाइल नहीं है, या समय पूरा होने पर मिटा दी गई'],
+
+  // waking phones
+  ['an address of HTTP or HTTPS, with placeholders behind its host only', 'HTTP या HTTPS का पता; ख़ाली जगहें होस्ट के बाद ही'],
+  ['for instance https://push.example.com/wake?token=$token', 'जैसे https://push.example.com/wake?token=$token'],
+  ['the .p8 file as Apple gave it', 'Apple की दी हुई .p8 फ़ाइल'],
+  ['make a key for push notifications at Apple\'s page for developers', 'Apple के डेवलपर पेज पर पुश की कुंजी बनाएँ'],
+  ['{} characters', '{} अक्षर'],
+  ['look it up at Apple\'s page for developers', 'Apple के डेवलपर पेज पर देखें'],
+  ['the JSON file of a service account, with project_id, client_email, private_key and token_uri', 'सेवा खाते की JSON फ़ाइल, जिसमें project_id, client_email, private_key और token_uri हों'],
+  ['make a key for the service account at Google\'s page for developers and send the file as it is', 'Google के डेवलपर पेज पर सेवा खाते की कुंजी बनाएँ और फ़ाइल ज्यों की त्यों भेजें'],
 
   // how calls ended
   ['no answer', 'जवाब नहीं मिला'],
