@@ -15,8 +15,9 @@ import (
 
 // outgoing is an event on its way.
 type outgoing struct {
-	id   string
-	body []byte
+	id    string
+	body  []byte            // nil if the hook is not told
+	taken *ctl.TakenMessage // what switchd is told then, nil for nothing
 }
 
 // eventID names an event, for the receiver to see that it comes again. It has no dot, which separates
@@ -37,7 +38,8 @@ func kindOf(what byte) string {
 // log is over is not told of.
 func (e *Engine) event(ctx context.Context, s *ctl.HookSpec, c records.Change) (*outgoing, error) {
 	kind := kindOf(c.What)
-	if !slices.Contains(s.Events, kind) {
+	wanted := slices.Contains(s.Events, kind)
+	if !wanted && (!s.Takes || kind == ctl.HookStatus) {
 		return nil, nil
 	}
 	envelope, err := e.cfg.Archive.Get(ctx, record.KindMessage, c.ID)
@@ -54,14 +56,26 @@ func (e *Engine) event(ctx context.Context, s *ctl.HookSpec, c records.Change) (
 	if !about(s, m.Sender.User, m.Recipient.User) {
 		return nil, nil
 	}
-	ev := ctl.HookEvent{Type: kind, Timestamp: m.At, Data: ctl.HookEventData{Message: &m}}
+	out := &outgoing{id: eventID(c.Number)}
+	if s.Takes && kind != ctl.HookStatus && names(s, m.Recipient.User) {
+		out.taken = &ctl.TakenMessage{ID: m.ID, CallID: m.CallID, Sender: m.Sender.User, Recipient: m.Recipient.User, By: s.Name}
+	}
+	if wanted {
+		out.body, err = json.Marshal(eventOf(s, kind, c.Status, &m))
+	}
+	return out, err
+}
+
+// eventOf is what a hook is told of a message. It takes away from m what the hook is not told.
+func eventOf(s *ctl.HookSpec, kind, status string, m *record.Message) ctl.HookEvent {
+	ev := ctl.HookEvent{Type: kind, Timestamp: m.At, Data: ctl.HookEventData{Message: m}}
 	switch kind {
 	case ctl.HookReceipt:
 		ev.Data.Status = m.Notice
 	case ctl.HookStatus:
-		ev.Data.Status = c.Status
+		ev.Data.Status = status
 		for _, change := range m.Changes {
-			if change.Status == c.Status {
+			if change.Status == status {
 				ev.Timestamp = change.At
 			}
 		}
@@ -69,6 +83,5 @@ func (e *Engine) event(ctx context.Context, s *ctl.HookSpec, c records.Change) (
 	if !s.Content || kind == ctl.HookStatus {
 		m.Bare()
 	}
-	body, err := json.Marshal(ev)
-	return &outgoing{id: eventID(c.Number), body: body}, err
+	return ev
 }

@@ -34,7 +34,8 @@ type Archive interface {
 type Config struct {
 	Dir     string
 	Archive Archive
-	Product string // for User-Agent
+	Taken   func(context.Context, ctl.TakenMessage) error // told of messages that targets took in the place of phones
+	Product string                                        // for User-Agent
 	Log     *slog.Logger
 }
 

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -301,6 +302,8 @@ func TestSpecsAreChecked(t *testing.T) {
 		"no events":       {func(s *ctl.HookSpec) { s.Events = nil }, "events"},
 		"unknown event":   {func(s *ctl.HookSpec) { s.Events = []string{"call.new"} }, "events"},
 		"many users":      {func(s *ctl.HookSpec) { s.Users = numbered(maxUsers + 1) }, "users"},
+		"takes of all":    {func(s *ctl.HookSpec) { s.Takes = true }, "users"},
+		"takes nothing":   {func(s *ctl.HookSpec) { s.Takes, s.Users, s.Events = true, []string{"bot"}, []string{ctl.HookStatus} }, "events"},
 		"no certificate":  {func(s *ctl.HookSpec) { s.CA = "hello" }, "ca"},
 		"a key":           {func(s *ctl.HookSpec) { s.CA = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----" }, "ca"},
 		"bad certificate": {func(s *ctl.HookSpec) { s.CA = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----" }, "ca"},
@@ -325,6 +328,43 @@ func TestSpecsAreChecked(t *testing.T) {
 	}
 	if _, _, err := r.hooks.Add(context.Background(), good, "Owner"); problem.Of(err).Code != "hook.limit" {
 		t.Error(err)
+	}
+}
+
+// A hook that stands for phones tells switchd what its target has taken, also of receipts that the
+// target is not told of; when switchd is away both are told again.
+func TestAHookInThePlaceOfPhones(t *testing.T) {
+	t.Parallel()
+	r, g := start(t), newTarget(t)
+	took := make(chan ctl.TakenMessage, 100)
+	var away atomic.Bool
+	away.Store(true)
+	r.hooks.cfg.Taken = func(_ context.Context, m ctl.TakenMessage) error {
+		if away.Load() {
+			return problem.New(problem.Unavailable, "switchd.away", "the part switchd does not answer", "wait a moment")
+		}
+		took <- m
+		return nil
+	}
+	s := g.spec("CRM")
+	s.Users, s.Takes = []string{"bot"}, true
+	h := r.hook(g, s)
+	in, receipt, out := message("asha", "bot", "text 0"), message("asha", "bot", ""), message("bot", "asha", "text 1")
+	receipt.Type = record.MessageNotification
+	r.store(in, receipt, out)
+	r.health(h.ID, func(h *ctl.HookHealth) bool { return h.Failure != nil && strings.Contains(h.Failure.Text, "switchd") })
+	away.Store(false)
+	got := g.await(3)
+	if !slices.Equal(texts(got), []string{"text 0", "text 0", "text 1"}) || got[0].id != got[1].id {
+		t.Errorf("%+v", got)
+	}
+	for _, want := range []record.Message{in, receipt} {
+		if m := <-took; m != (ctl.TakenMessage{ID: want.ID, CallID: want.CallID, Sender: "asha", Recipient: "bot", By: "CRM"}) {
+			t.Errorf("%+v", m)
+		}
+	}
+	if len(took) != 0 {
+		t.Errorf("%+v", <-took)
 	}
 }
 

@@ -48,6 +48,9 @@ type rig struct {
 	stop    func()
 }
 
+// noPhones is a switchd that is told nothing.
+func noPhones(context.Context, ctl.TakenMessage) error { panic("no hook stands for phones") }
+
 func start(t testing.TB) *rig {
 	t.Helper()
 	r := &rig{t: t, dir: t.TempDir()}
@@ -66,7 +69,7 @@ func open(dir string) (a *records.Archive, e *Engine, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	e, err = Open(Config{Dir: dir, Archive: a, Product: "Test/1", Log: quiet()})
+	e, err = Open(Config{Dir: dir, Archive: a, Taken: noPhones, Product: "Test/1", Log: quiet()})
 	if err != nil {
 		return nil, nil, err
 	}

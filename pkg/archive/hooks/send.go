@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/coraltele/sanchar/pkg/base/ids"
+	"github.com/coraltele/sanchar/pkg/base/problem"
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
 )
 
@@ -58,9 +59,25 @@ func (e *Engine) Test(ctx context.Context, id string) (r ctl.HookResult, err err
 	return r, ctx.Err()
 }
 
+// send tells the target, and then switchd if the target stands for phones. When one of them does not
+// take it, both are told again.
 func (w *worker) send(ctx context.Context, ev *outgoing) *failed {
 	var code int
-	return w.post(ctx, ev, &code)
+	if ev.body != nil {
+		if f := w.post(ctx, ev, &code); f != nil {
+			return f
+		}
+	}
+	if ev.taken == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, requestTime)
+	defer cancel()
+	if err := w.e.cfg.Taken(ctx, *ev.taken); err != nil {
+		p := problem.Of(err)
+		return failure(0, p.Text, p.Cure)
+	}
+	return nil
 }
 
 // post sends an event and says why it was not taken, nil if it was. An answer is read so far only

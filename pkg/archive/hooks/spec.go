@@ -65,6 +65,12 @@ func faultsOf(s *ctl.HookSpec) (faults []problem.Fault) {
 	if len(s.Users) > maxUsers {
 		bad("users", fmt.Sprint(len(s.Users)), fmt.Sprintf("at most %d users", maxUsers), "name none to be told of all")
 	}
+	if s.Takes && len(s.Users) == 0 {
+		bad("users", "", "at least one user for a hook that takes messages in the place of phones", "name those who have no phones")
+	}
+	if s.Takes && len(s.Events) > 0 && !slices.Contains(s.Events, ctl.HookNew) {
+		bad("events", strings.Join(s.Events, ", "), "with "+ctl.HookNew+" for a hook that takes messages in the place of phones", "add it")
+	}
 	if _, err := pool(s.CA); err != nil {
 		bad("ca", "", err.Error(), "paste the certificate of the authority, with its BEGIN and END lines")
 	}
@@ -139,5 +145,10 @@ func pool(text string) (*x509.CertPool, error) {
 
 // about reports whether a hook is told of what is between these users.
 func about(s *ctl.HookSpec, sender, recipient string) bool {
-	return len(s.Users) == 0 || slices.ContainsFunc(s.Users, func(u string) bool { return strings.EqualFold(u, sender) || strings.EqualFold(u, recipient) })
+	return len(s.Users) == 0 || names(s, sender) || names(s, recipient)
+}
+
+// names reports whether a hook names a user.
+func names(s *ctl.HookSpec, user string) bool {
+	return slices.ContainsFunc(s.Users, func(u string) bool { return strings.EqualFold(u, user) })
 }

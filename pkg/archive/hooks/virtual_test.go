@@ -92,7 +92,7 @@ func inBubble(t *testing.T, test func(t *testing.T, e *Engine, a *fakeArchive, g
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		a, g := &fakeArchive{}, &tries{}
-		e, err := Open(Config{Dir: dir, Archive: a, Log: quiet()})
+		e, err := Open(Config{Dir: dir, Archive: a, Taken: noPhones, Log: quiet()})
 		if err != nil {
 			t.Fatal(err)
 		}

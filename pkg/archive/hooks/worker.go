@@ -206,7 +206,7 @@ func (w *worker) deliver(ctx context.Context, c records.Change) bool {
 		w.failLocked(c.Number, f)
 		return false
 	}
-	w.passLocked(c.Number, ev != nil)
+	w.passLocked(c.Number, ev != nil && ev.body != nil)
 	return true
 }
 

@@ -112,7 +112,7 @@ func New(cfg Config) (*Daemon, error) {
 	if err != nil {
 		return nil, errors.Join(err, d.vault.Close())
 	}
-	d.hooks, err = hooks.Open(hooks.Config{Dir: cfg.DataDir, Archive: d.archive, Product: "Sanchar/" + cfg.Version, Log: d.log("hooks")})
+	d.hooks, err = hooks.Open(hooks.Config{Dir: cfg.DataDir, Archive: d.archive, Taken: sw.TakeMessage, Product: "Sanchar/" + cfg.Version, Log: d.log("hooks")})
 	if err != nil {
 		return nil, errors.Join(err, d.provision.Close(), d.vault.Close())
 	}

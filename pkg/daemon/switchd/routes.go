@@ -32,6 +32,9 @@ func (d *Daemon) routes() http.Handler {
 	ctl.Handle(mux, "POST /v1/messages", func(r *http.Request, in ctl.NewMessage) (ctl.SentMessage, error) {
 		return d.chat.Submit(r.Context(), in)
 	})
+	ctl.Handle(mux, "POST /v1/messages/taken", func(r *http.Request, in ctl.TakenMessage) (ctl.None, error) {
+		return ctl.None{}, d.chat.Taken(r.Context(), in)
+	})
 	ctl.Stream(mux, "GET /v1/events", d.events)
 	ctl.Handle(mux, "POST /v1/digest", d.digest)
 	ctl.Handle(mux, "POST /v1/certificates", d.sign)

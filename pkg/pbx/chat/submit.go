@@ -17,6 +17,7 @@ import (
 	"github.com/coraltele/sanchar/pkg/pbx/chat/inbox"
 	"github.com/coraltele/sanchar/pkg/pbx/edge"
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
+	"github.com/coraltele/sanchar/pkg/record"
 	"github.com/coraltele/sanchar/pkg/sip/aor"
 	"github.com/coraltele/sanchar/pkg/sip/checked"
 )
@@ -96,7 +97,7 @@ func (e *Engine) keepSubmitted(ctx context.Context, m *incoming, in *ctl.NewMess
 	})
 	if !open {
 		e.queued.Add(-1)
-		return out, same, problem.New(problem.Unavailable, "chat.away", "the box is being stopped", "try again in a moment")
+		return out, same, errStopping()
 	}
 	select {
 	case err = <-kept:
@@ -104,6 +105,35 @@ func (e *Engine) keepSubmitted(ctx context.Context, m *incoming, in *ctl.NewMess
 	case <-ctx.Done(): // who asked went away: he asks again, with his key
 		return out, same, ctx.Err()
 	}
+}
+
+// Taken notes that a program has a message in the place of its recipient's phone.
+func (e *Engine) Taken(ctx context.Context, in ctl.TakenMessage) error {
+	from, to := e.deps.Plan.Lookup(in.Sender), e.deps.Plan.Lookup(in.Recipient)
+	if from == nil || to == nil {
+		return nil // who is no more waits for nothing
+	}
+	by := record.Device{Contact: fromBridge + " " + in.By, UserAgent: in.By}
+	kept := make(chan error, 1)
+	_, open := e.ops.Put(op{
+		do: func(t *inbox.Tx) {
+			t.TakenFor(in.ID, in.CallID, from.ID, to.ID, to.Name, by, inbox.At(time.Now()))
+		},
+		done: func(err error) { kept <- err },
+	})
+	if !open {
+		return errStopping()
+	}
+	select {
+	case err := <-kept:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func errStopping() error {
+	return problem.New(problem.Unavailable, "chat.away", "the box is being stopped", "try again in a moment")
 }
 
 // submitted reads what a program sends, as if a phone had sent it. All that is wrong is told at once.

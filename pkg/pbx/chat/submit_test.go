@@ -163,3 +163,54 @@ func TestSubmitMeetsBounds(t *testing.T) {
 		}
 	})
 }
+
+// What a program has taken for a user without a phone waits no more. With a phone, that gets it too.
+func TestTakenByAProgram(t *testing.T) {
+	run(t, func(r *rig) {
+		alice := r.phone("alice")
+		callID := alice.send(mail{body: "for the program"})
+		alice.answer(202)
+		if n := r.eng.Waiting(); n != 1 {
+			t.Fatalf("%d wait", n)
+		}
+		id := r.byText("for the program").ID
+		taken := ctl.TakenMessage{ID: id, CallID: callID, Sender: "alice", Recipient: "bob", By: "CRM"}
+		for range 2 {
+			if err := r.eng.Taken(r.t.Context(), taken); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n := r.eng.Waiting(); n != 0 {
+			t.Errorf("%d wait", n)
+		}
+		if rec := r.byText("for the program"); rec.Status != record.MessageSent || len(rec.Deliveries) != 1 || rec.Deliveries[0].Device.UserAgent != "CRM" {
+			t.Errorf("%+v", rec)
+		}
+		for _, other := range []ctl.TakenMessage{
+			{ID: "x", CallID: callID, Sender: "alice", Recipient: "bob"}, {ID: id, CallID: callID, Sender: "bob", Recipient: "alice"}, {ID: id, CallID: callID, Sender: "nobody", Recipient: "bob"},
+		} {
+			if err := r.eng.Taken(r.t.Context(), other); err != nil {
+				t.Errorf("%+v: %v", other, err)
+			}
+		}
+		bob := r.phone("bob")
+		bob.quiet()
+		bob.leave()
+		second := alice.send(mail{body: "for both"})
+		alice.answer(202)
+		both := r.byText("for both").ID
+		if err := r.eng.Taken(r.t.Context(), ctl.TakenMessage{ID: both, CallID: "shared with others: " + second, Sender: "alice", Recipient: "bob", By: "CRM"}); err != nil {
+			t.Fatal(err)
+		}
+		if n := r.eng.Waiting(); n != 0 {
+			t.Errorf("%d wait", n)
+		}
+		r.restart()
+		bob.register()
+		bob.takes("for both")
+		time.Sleep(8 * day)
+		if rec := r.byText("for the program"); rec.Status != record.MessageSent {
+			t.Errorf("%+v", rec)
+		}
+	})
+}

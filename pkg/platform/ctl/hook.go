@@ -24,6 +24,7 @@ type HookSpec struct {
 	Events   []string `json:"events" doc:"which events: message.new, message.status, message.receipt"`
 	Users    []string `json:"users,omitempty" doc:"names of the users whose messages it is told of, as sender or recipient; none is all"`
 	Content  bool     `json:"content,omitempty" doc:"with what messages say, as far as the log keeps it; without it only that there was one"`
+	Takes    bool     `json:"takes,omitempty" doc:"it stands for the phones of its users: a message to them that the target has taken waits for no phone. Such a hook names its users and is told of message.new"`
 	CA       string   `json:"ca,omitempty" doc:"certificates, in PEM, that the target's is verified against; empty for those that the system trusts"`
 	Disabled bool     `json:"disabled,omitempty" doc:"it is told nothing, and nothing is kept for it"`
 }

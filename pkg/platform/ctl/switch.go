@@ -192,6 +192,15 @@ type SentMessage struct {
 	Again     bool      `json:"again" doc:"it was sent before with this Idempotency-Key, and is not sent again"`
 }
 
+// TakenMessage tells that a program has a message in the place of its recipient's phone.
+type TakenMessage struct {
+	ID        string `json:"id"` // of its record
+	CallID    string `json:"call_id"`
+	Sender    string `json:"sender"`    // name of the user
+	Recipient string `json:"recipient"` // name of the user
+	By        string `json:"by"`        // what the program is called
+}
+
 // Domain is the realm of all accounts. It is set once: every HA1 contains it.
 type Domain struct {
 	Domain string `json:"domain"`
@@ -295,6 +304,11 @@ func (s Switch) SetChatPolicy(ctx context.Context, p ChatPolicy) error {
 // SendMessage sends a message in the name of a user. Without error it is on disk.
 func (s Switch) SendMessage(ctx context.Context, in NewMessage) (sent SentMessage, err error) {
 	return sent, s.Do(ctx, http.MethodPost, "/v1/messages", in, &sent)
+}
+
+// TakeMessage tells that a program has a message in the place of its recipient's phone.
+func (s Switch) TakeMessage(ctx context.Context, in TakenMessage) error {
+	return s.Do(ctx, http.MethodPost, "/v1/messages/taken", in, nil)
 }
 
 // Events calls each for every event until ctx ends or switchd goes away. The stream starts with

@@ -20,6 +20,7 @@ func (s *Switch) handleMessages(mux *http.ServeMux) {
 		s.sent = append(s.sent, in)
 		return ctl.SentMessage{ID: ids.Record(time.Now()), CallID: "c1", From: in.From, To: in.To, At: time.Now().UTC(), Status: "stored"}, nil
 	})
+	ctl.Handle(mux, "POST /v1/messages/taken", func(*http.Request, ctl.TakenMessage) (ctl.None, error) { return ctl.None{}, nil })
 }
 
 // Sent returns the messages that programs have sent.

@@ -17,6 +17,7 @@ export interface HookForm {
   events: Record<HookEventName, boolean>;
   users: string;
   content: boolean;
+  takes: boolean;
   on: boolean;
   ca: string;
 }
@@ -30,6 +31,7 @@ export function hookForm(hook: HookSpec | null): HookForm {
     events: { 'message.new': events.includes('message.new'), 'message.status': events.includes('message.status'), 'message.receipt': events.includes('message.receipt') },
     users: (hook?.users ?? []).join(', '),
     content: hook?.content ?? false,
+    takes: hook?.takes ?? false,
     on: !hook?.disabled,
     ca: hook?.ca ?? '',
   };
@@ -48,6 +50,7 @@ export function hookSpec(form: HookForm): HookSpec {
     events: hookEvents.map((e) => e.value).filter((e) => form.events[e]),
     users: splitNames(form.users),
     content: form.content,
+    takes: form.takes,
     disabled: !form.on,
     ca: form.ca,
   };

@@ -1,5 +1,6 @@
 import { newDay, sides } from './thread';
 import { describe, expect, it } from 'vitest';
+import { hookForm, hookSpec, splitNames } from './hook';
 import { health, ports, worst } from './health';
 import { advise } from './password';
 import { bounds, isPreset, presets } from './period';
@@ -196,5 +197,24 @@ describe('a conversation', () => {
     expect(newDay(undefined, '2026-11-23T10:00:00')).toBe(true);
     expect(newDay('2026-11-22T23:59:00', '2026-11-23T00:01:00')).toBe(true);
     expect(newDay('2026-11-23T00:01:00', '2026-11-23T23:59:00')).toBe(false);
+  });
+});
+
+describe('the form of a hook', () => {
+  const spec = { name: 'CRM', url: 'https://crm.example.com/x', events: ['message.new', 'message.receipt'], users: ['asha', 'bala'], content: true, takes: true, disabled: true, ca: 'PEM' };
+
+  it('keeps what it is not asked to change', () => {
+    expect(hookSpec(hookForm(spec))).toEqual(spec);
+  });
+
+  it('begins with new messages, without what they say', () => {
+    expect(hookSpec(hookForm(null))).toEqual({ name: '', url: '', events: ['message.new'], users: [], content: false, takes: false, disabled: false, ca: '' });
+  });
+
+  it.each([
+    ['asha, bala;meera  devi', ['asha', 'bala', 'meera', 'devi']],
+    [' , ', []],
+  ])('reads the names %s', (text, names) => {
+    expect(splitNames(text)).toEqual(names);
   });
 });
