@@ -130,3 +130,28 @@ func TestChangesGrowWhateverTheClockSays(t *testing.T) {
 		t.Errorf("%d after %d", n, before)
 	}
 }
+
+// BenchmarkFollowed measures what it costs the archive that somebody follows.
+func BenchmarkFollowed(b *testing.B) {
+	for name, away := range map[string]bool{"alone": true, "followed": false} {
+		b.Run(name, func(b *testing.B) {
+			f := &follower{}
+			f.away.Store(away)
+			a := start(b, Config{Dir: b.TempDir(), Followed: f.followed})
+			at, n := base(), 0
+			for b.Loop() {
+				batch := make([]record.Envelope, 100)
+				for i := range batch {
+					n++
+					at = at.Add(time.Millisecond)
+					m := messageAt(at, fmt.Sprint("u", n%500), fmt.Sprint("u", n%499), fmt.Sprint("a message of some words, number ", n))
+					batch[i] = envelope(record.KindMessage, m.ID, m)
+				}
+				keep(b, a, batch...)
+				if f.passed.Load() < a.LastChange() {
+					f.passed.Store(a.LastChange())
+				}
+			}
+		})
+	}
+}
