@@ -336,6 +336,7 @@ export const en = {
   'message.failed': 'Failed',
   'message.hidden': 'Hidden ({type})',
   'message.dropped': 'Not kept: the site’s rule',
+  'message.file.get': 'Download {name}',
   'message.wordless': 'No words ({type})',
   'message.composed': 'Written at',
   'message.ephemeral': 'Disappearing',

@@ -338,6 +338,7 @@ export const hi: Record<Key, string> = {
   'message.failed': 'असफल',
   'message.hidden': 'छिपा हुआ ({type})',
   'message.dropped': 'सहेजा नहीं गया: यहाँ का नियम',
+  'message.file.get': '{name} डाउनलोड करें',
   'message.wordless': 'कोई शब्द नहीं ({type})',
   'message.composed': 'लिखने का समय',
   'message.ephemeral': 'मिटने वाला',
