@@ -77,7 +77,7 @@ func TestASleepingDeviceIsWokenForAMessage(t *testing.T) {
 		t.Fatal(got)
 	}
 	regs, err := b.client.Registrations(t.Context())
-	if err != nil || len(regs) != 1 || strings.Join(regs[0].Features, " ") != "push" || regs[0].Push != nil {
+	if err != nil || len(regs) != 1 || strings.Join(regs[0].Features, " ") != "push" || regs[0].Push == nil || *regs[0].Push != (ctl.PushHealth{Able: true}) {
 		t.Fatalf("%+v %v", regs, err)
 	}
 	if err := phone.conn.Close(); err != nil {
@@ -101,7 +101,7 @@ func TestASleepingDeviceIsWokenForAMessage(t *testing.T) {
 	case <-time.After(wait):
 		t.Fatal("nobody was asked to wake the device")
 	}
-	for until := time.Now().Add(wait); regs[0].Push == nil || regs[0].Push.Sent.IsZero(); time.Sleep(5 * time.Millisecond) {
+	for until := time.Now().Add(wait); regs[0].Push.Sent.IsZero(); time.Sleep(5 * time.Millisecond) {
 		if regs, err = b.client.Registrations(t.Context()); err != nil || len(regs) != 1 || time.Now().After(until) {
 			t.Fatalf("%+v %v", regs, err)
 		}
