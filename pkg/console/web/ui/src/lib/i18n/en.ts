@@ -488,6 +488,7 @@ export const en = {
   'push.set': 'It is set, and is not shown. Choose a file to replace it.',
   'push.remove': 'Remove: {what}',
   'push.saved': 'Saved.',
+  'wake.none': 'Not asked for',
   'wake.able': 'Can be woken',
   'wake.asleep': 'Asleep',
   'wake.sent': 'Last woken',

@@ -490,6 +490,7 @@ export const hi: Record<Key, string> = {
   'push.set': 'यह मौजूद है, और दिखाया नहीं जाता। बदलने के लिए फ़ाइल चुनें।',
   'push.remove': 'हटाएँ: {what}',
   'push.saved': 'सहेज लिया।',
+  'wake.none': 'ज़रूरत नहीं बताई',
   'wake.able': 'जगाया जा सकता है',
   'wake.asleep': 'सो रहा है',
   'wake.sent': 'पिछली बार जगाया',
