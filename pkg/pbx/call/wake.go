@@ -19,7 +19,7 @@ const (
 	silentTime = 2 * time.Second
 )
 
-// Waker wakes devices: the pusher.
+// Waker wakes devices, so that they register and can be called (RFC 8599 §5.6.2): the pusher.
 type Waker interface {
 	Wake(d push.Device, n push.Note) bool
 	Cancel(callID string)
@@ -60,8 +60,8 @@ func (c *Call) wake(b *registrar.Binding, callID string) bool {
 	return true
 }
 
-// tellPushSent tells the caller that nothing rings yet (RFC 8599 §5.6.2 leaves open what it hears;
-// Flexisip says 110). To a phone that does not know it, it is a 183 (RFC 3261 §8.1.3.2).
+// tellPushSent tells the caller that nothing rings yet. No RFC has 110, Linphone's proxy says so; to a
+// phone that does not know it, it is a 183 (RFC 3261 §8.1.3.2).
 func (c *Call) tellPushSent() {
 	if tx := c.a.inviteIn; tx != nil && tx.final == 0 && !c.fork.rung && !c.fork.pushed {
 		c.fork.pushed = true

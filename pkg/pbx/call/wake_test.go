@@ -100,7 +100,7 @@ func TestASleepingDeviceIsWokenAndAnswers(t *testing.T) {
 				}
 				notes := r.noted()
 				if len(notes) != 1 || notes[0].Use != pn.Call || notes[0].From != "sip:alice@pbx.test" || notes[0].FromName != "Alice" ||
-					notes[0].To != "sip:bob@pbx.test" || notes[0].Until.Sub(time.Now()) != wakeTime {
+					notes[0].To != "sip:bob@pbx.test" || time.Until(notes[0].Until) != wakeTime {
 					t.Fatalf("%+v", notes)
 				}
 				time.Sleep(12 * time.Second)
