@@ -59,6 +59,13 @@ func (p *phone) wakes() {
 	p.r.eng.Bound(b)
 }
 
+// hears makes a deaf phone take what comes from now on.
+func (p *phone) hears() {
+	p.r.mu.Lock()
+	defer p.r.mu.Unlock()
+	p.deaf = false
+}
+
 func (r *rig) noted() []push.Note {
 	synctest.Wait()
 	r.mu.Lock()
@@ -267,7 +274,7 @@ func TestADeviceThatSaysNothingIsWoken(t *testing.T) {
 		if n := r.noted(); len(n) != 1 {
 			t.Fatalf("%+v", n)
 		}
-		app.deaf = false
+		app.hears()
 		app.wakes()
 		inv := app.expect("INVITE")
 		if sipside.Header(inv, "Call-ID") != r.noted()[0].CallID {
@@ -284,6 +291,37 @@ func TestADeviceThatSaysNothingIsWoken(t *testing.T) {
 		r.only()
 		r.empty()
 	})
+}
+
+// A device that wakes where it was gets the INVITE that is sent again. Once it has spoken nobody waits
+// for it to wake.
+func TestADeviceThatWakesWhereItWas(t *testing.T) {
+	for name, rings := range map[string]bool{"and rings": true, "and refuses at once": false} {
+		t.Run(name, func(t *testing.T) {
+			run(t, func(r *rig) {
+				a, app := r.phone("alice", 1000, edge.TCP), r.app("bob", edge.UDP)
+				app.deaf = true
+				a.call("sip:bob@pbx.test", "", sdpOf(a, 4000, ""))
+				a.expect("SIP/2.0 100")
+				time.Sleep(silentTime)
+				a.expect("SIP/2.0 110")
+				app.hears()
+				time.Sleep(2 * time.Second)
+				inv := app.expect("INVITE")
+				if sipside.Header(inv, "Call-ID") != r.noted()[0].CallID {
+					t.Errorf("it is rung by another call than it was woken for: %s", inv)
+				}
+				if rings {
+					app.reply(inv, 180, "", "")
+					a.expect("SIP/2.0 180")
+					r.unwoken()
+				}
+				app.reply(inv, 486, "", "")
+				app.expect("ACK")
+				r.ended(a, "486")
+			})
+		})
+	}
 }
 
 func TestACallThatWaitsForADeviceEndsWithARestart(t *testing.T) {
