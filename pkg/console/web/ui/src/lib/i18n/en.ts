@@ -249,7 +249,7 @@ export const en = {
   'import.changed.done': '{n} user changed | {n} users changed',
   'import.see': 'See the users',
 
-  'devices.text': 'Phones and apps that are registered now and can be called.',
+  'devices.text': 'Phones and apps that are registered now and can be called, and those that sleep and can be woken.',
   'devices.search': 'Search by user, address or program',
   'devices.none': 'No device is registered',
   'devices.nomatch': 'No device matches',
@@ -259,6 +259,7 @@ export const en = {
   'device.source': 'Address',
   'device.since': 'Registered since',
   'device.expires': 'Renews within',
+  'device.push': 'Waking',
 
   'calls.between': 'Who with whom',
   'calls.who': '{a} and {b}',
@@ -563,7 +564,7 @@ export const en = {
   'files.saved': 'Saved.',
 
   'push.title': 'Waking phones',
-  'push.text': 'An app that its phone has put to sleep is woken for a message by Apple, by Google, or by a relay of your own. It learns which device to wake, not who wrote or what.',
+  'push.text': 'An app that its phone has put to sleep is woken for a call or a message by Apple, by Google, or by a relay of your own. It learns which device to wake, and who calls; not who wrote or what.',
   'push.hook': 'Relay of your own',
   'push.hook.hint': 'Address with placeholders, for instance https://push.example.com/wake?token=$token',
   'push.apple': 'Apple’s key',
@@ -575,6 +576,17 @@ export const en = {
   'push.set': 'It is set, and is not shown. Choose a file to replace it.',
   'push.remove': 'Remove: {what}',
   'push.saved': 'Saved.',
+  'wake.none': 'Not asked for',
+  'wake.able': 'Can be woken',
+  'wake.asleep': 'Asleep',
+  'wake.sent': 'Last woken',
+  'wake.failed': 'Was not woken',
+  'wake.nobody': 'Nobody wakes it',
+  'wake.cure.nobody': 'Give the box a relay or a key for this phone:',
+  'wake.cure.gone': 'The app is not on this phone any more, or was set up anew. Open it once.',
+  'wake.cure.refused': 'Look at the key, or ask who runs the relay:',
+  'wake.cure.unable': 'The app does not say how it is woken for this. Bring it up to date and open it once.',
+  'wake.cure.trouble': 'Who wakes it did not answer. The next call or message tries again; if this stays, look at the box’s way to the internet.',
 
   'account.look': 'Language and colours',
   'account.lang': 'Language',
