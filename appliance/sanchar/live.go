@@ -29,7 +29,11 @@ func registrations(ctx context.Context, t *terminal, args []string) error {
 		now := time.Now()
 		var rows [][]string
 		for _, r := range regs {
-			rows = append(rows, []string{r.AoR, r.Source.String(), r.Transport, age(r.Registered, now), short(r.Expires.Sub(now)), orDash(r.UserAgent)})
+			left := short(r.Expires.Sub(now))
+			if r.Asleep {
+				left = "asleep"
+			}
+			rows = append(rows, []string{r.AoR, r.Source.String(), r.Transport, age(r.Registered, now), left, orDash(r.UserAgent)})
 		}
 		printTable(t.out, []string{"ADDRESS OF RECORD", "FROM", "OVER", "SINCE", "EXPIRES IN", "DEVICE"}, rows)
 		return nil

@@ -56,7 +56,7 @@ func (b *box) talk() (first record.Message) {
 	answer.Reply = first.MessageID
 	file := messageRecord(45*time.Minute, false, "")
 	file.ContentType, file.Content, file.Status = "application/vnd.gsma.rcs-ft-http+xml", []byte("<file/>"), record.MessageDelivered
-	file.Files = []record.File{{Name: "invoice-4711.pdf", ContentType: "application/pdf", Size: 1_234_567, URL: "https://box/x"}}
+	file.Files = []record.File{{Name: "invoice-4711.pdf", ContentType: "application/pdf", Size: 1_234_567, URL: "https://box:8443/files/0123456789abcdefghjkmnpqrstvwxyz"}}
 	edit := messageRecord(40*time.Minute, false, "Invoice 4712 is wrong, please look")
 	edit.Replaces, edit.Status = first.MessageID, record.MessageSent
 	like := messageRecord(35*time.Minute, true, "👍")

@@ -70,6 +70,11 @@ type fileInput struct {
 	ID string `path:"id" maxLength:"64" doc:"the last part of the file's address"`
 }
 
+type fileReadInput struct {
+	ID     string `path:"id" maxLength:"64" doc:"the last part of the file's address"`
+	Reason string `query:"reason" maxLength:"200" doc:"why the file is read; it stands in the audit log"`
+}
+
 type fileSettingsInput struct {
 	IfMatch string `header:"If-Match" doc:"ETag of the settings as they were read, or * for whatever they are now"`
 	Body    ctl.FilePolicy
@@ -103,13 +108,20 @@ func (a *API) actOnFile(ctx context.Context, who caller, what, id string, do fun
 		if err != nil {
 			return err
 		}
-		entry.Object = f.Name + " of " + f.Owner + " (" + id + ")"
+		entry.Object = fileNamed(f)
 		return do()
 	})
 }
 
-func (a *API) readFile(ctx context.Context, who caller, in *fileInput) (*huma.StreamResponse, error) {
-	if err := a.actOnFile(ctx, who, "file.read", in.ID, func() error { return nil }); err != nil {
+func fileNamed(f ctl.StoredFile) string { return f.Name + " of " + f.Owner + " (" + f.ID + ")" }
+
+func (a *API) readFile(ctx context.Context, who caller, in *fileReadInput) (*huma.StreamResponse, error) {
+	f, err := a.cfg.Files.Stat(in.ID)
+	if err != nil {
+		a.note(ctx, who, "file.read", in.ID, err)
+		return nil, err
+	}
+	if err := a.reading(ctx, who, "file.read", fileNamed(f), "", in.Reason); err != nil {
 		return nil, err
 	}
 	return &huma.StreamResponse{Body: func(hctx huma.Context) {

@@ -162,6 +162,7 @@ func TestPresenceCountsDevicesOnce(t *testing.T) {
 	}
 	defer c.Close()
 	phone, tablet := ctl.Registration{ID: "r1", UserID: "u1"}, ctl.Registration{ID: "r2", UserID: "u1"}
+	asleep := ctl.Registration{ID: "r1", UserID: "u1", Asleep: true}
 	for _, ev := range []ctl.SwitchEvent{
 		{Registered: &phone},
 		{Registered: &phone}, // changed: still one
@@ -169,6 +170,11 @@ func TestPresenceCountsDevicesOnce(t *testing.T) {
 		{Unregistered: &phone},
 		{Unregistered: &phone}, // nobody knows it any more
 		{Unregistered: &tablet},
+		{Registered: &asleep}, // who sleeps is not there
+		{Registered: &phone},
+		{Registered: &asleep},
+		{Registered: &asleep},
+		{Unregistered: &phone},
 	} {
 		h.take(ev)
 	}
@@ -182,7 +188,7 @@ func TestPresenceCountsDevicesOnce(t *testing.T) {
 			got = append(got, p.Devices)
 		}
 	}
-	if !slices.Equal(got, []int{1, 2, 1, 0}) || len(h.live.devices) != 0 {
+	if !slices.Equal(got, []int{1, 2, 1, 0, 1, 0}) || len(h.live.devices) != 0 {
 		t.Errorf("%v, left over: %v", got, h.live.devices)
 	}
 }

@@ -89,19 +89,22 @@ func (h *Hub) take(ev ctl.SwitchEvent) {
 }
 
 func (h *Hub) registeredLocked(r ctl.Registration) {
-	_, known := h.live.regs[r.ID]
+	old, known := h.live.regs[r.ID]
 	h.live.regs[r.ID] = mark[ctl.Registration]{r, h.live.round}
 	h.sendLocked(Registered, r)
-	if !known {
+	switch was := known && !old.value.Asleep; {
+	case !was && !r.Asleep:
 		h.countDevicesLocked(r.UserID, 1)
+	case was && r.Asleep:
+		h.countDevicesLocked(r.UserID, -1)
 	}
 }
 
 func (h *Hub) unregisteredLocked(r ctl.Registration) {
-	_, known := h.live.regs[r.ID]
+	old, known := h.live.regs[r.ID]
 	delete(h.live.regs, r.ID)
 	h.sendLocked(Unregistered, r)
-	if known {
+	if known && !old.value.Asleep {
 		h.countDevicesLocked(r.UserID, -1)
 	}
 }

@@ -139,7 +139,7 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 		Wake: d.wake, Product: d.product(), Record: func(r record.Message, kept func(error)) { d.put(record.KindMessage, r.ID, r, kept) },
 	})
 	d.calls, err = call.Open(d.cfg.RunDir, call.Deps{
-		Log: d.log, Wire: d.edge, Devices: d.devices, Relay: d.media, Plan: plan,
+		Log: d.log, Wire: d.edge, Devices: d.devices, Relay: d.media, Waker: d.pusher, Plan: plan,
 		Domain: d.users.Domain, Watch: d.hub.tell, Message: d.chat.InDialog, Product: d.product(),
 		Record: func(r record.Call, kept func()) { d.write(record.KindCall, r.ID, r, kept) },
 	})
@@ -309,22 +309,6 @@ func (d *Daemon) signInFailed(in *edge.Inbound, v account.Verdict) {
 		Source: in.Flow.Remote.Addr(), Transport: in.Flow.Transport.Param(), Method: in.Name, Username: v.User, Claimed: in.From.Spec,
 		UserAgent: in.UserAgent, Reason: v.Reason, Last: time.Now().UTC(),
 	})
-}
-
-// deviceChanged carries a binding's change to calls and to who watches.
-func (d *Daemon) deviceChanged(ev registrar.Event) {
-	reg := ev.Binding.Registration()
-	if ev.Gone != "" {
-		d.chat.Gone(ev.Binding)
-		d.pusher.Forget(ev.Binding.ID)
-		d.hub.tell(ctl.SwitchEvent{Unregistered: &reg})
-		return
-	}
-	d.hub.tell(ctl.SwitchEvent{Registered: &reg})
-	if ev.New {
-		d.calls.Bound(ev.Binding)
-		d.chat.Bound(ev.Binding)
-	}
 }
 
 // userChanged ends what a removed or disabled user has.

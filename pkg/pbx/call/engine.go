@@ -48,6 +48,7 @@ type Devices interface {
 	Lookup(userID string) []registrar.Binding
 	Device(userID, instance string) (registrar.Binding, bool)
 	Flow(b *registrar.Binding) (edge.Flow, error)
+	Asleep(userID string) []registrar.Binding
 }
 
 // Relay carries the streams: mediad.
@@ -65,6 +66,7 @@ type Deps struct {
 	Wire    Wire
 	Devices Devices
 	Relay   Relay
+	Waker   Waker
 	Plan    *dialplan.Plan
 	User    func(id string) *account.Account
 	Domain  func() string

@@ -38,6 +38,8 @@ type fork struct {
 	passed    []byte // header lines of the INVITE that go on
 	forwards  int    // Max-Forwards
 	hasOffer  bool
+	waking    waking
+	pushed    bool // the caller was told 110
 	rung      bool // the caller was told 180
 	branches  int
 }
@@ -60,7 +62,8 @@ func (c *Call) ringUser(d dialplan.Decision) {
 			bindings = append(bindings, b)
 		}
 	}
-	if len(bindings) == 0 {
+	asleep := c.sleepers()
+	if len(bindings) == 0 && len(asleep) == 0 {
 		c.branchFailed(failure{code: 480, reason: "Temporarily Unavailable"})
 		return
 	}
@@ -73,6 +76,9 @@ func (c *Call) ringUser(d dialplan.Decision) {
 	}
 	f.waiting = append(f.waiting, bindings...)
 	c.changed()
+	for _, b := range asleep {
+		c.wake(&b, ids.CallID())
+	}
 	c.nextGroup()
 }
 
@@ -81,6 +87,7 @@ func (c *Call) nextGroup() {
 	f := &c.fork
 	f.group.stop()
 	if len(f.waiting) == 0 {
+		c.settleFork()
 		return
 	}
 	q := f.waiting[0].Q
@@ -100,10 +107,15 @@ func (c *Call) lateDevice(b registrar.Binding) {
 	if (c.state != stateRinging && c.transfer == nil) || c.fork.limit == nil || (c.fork.instance != "" && c.fork.instance != b.Instance) {
 		return
 	}
-	for _, l := range append(c.ringing, c.gone...) {
-		if l.ringTarget == b.ID && l.state != legEnded && c.eng.deps.Wire.Alive(l.flow) {
+	for _, l := range append(append([]*Leg(nil), c.ringing...), c.gone...) {
+		if l.ringTarget != b.ID || l.state == legEnded || !c.eng.deps.Wire.Alive(l.flow) {
+			continue
+		}
+		if !l.unheard() || l.flow.Remote == b.Remote {
 			return
 		}
+		c.cancelBranch(l, nil) // it sleeps no more, and is elsewhere
+		c.retire(l)
 	}
 	c.startBranch(&b)
 	c.settleFork()
@@ -112,6 +124,10 @@ func (c *Call) lateDevice(b registrar.Binding) {
 // startBranch sends an INVITE to a device.
 func (c *Call) startBranch(b *registrar.Binding) {
 	flow, err := c.eng.deps.Devices.Flow(b)
+	if err != nil && c.wake(b, ids.CallID()) {
+		return
+	}
+	callID := c.awake(b.ID)
 	if err != nil || c.fork.branches >= maxBranches {
 		c.note(failure{code: 480, reason: "Temporarily Unavailable"}) // RFC 5626 §5.3: 430, which says to a caller no more than this
 		return
@@ -122,11 +138,14 @@ func (c *Call) startBranch(b *registrar.Binding) {
 	l.party = c.fork.callee
 	l.userAgent = b.UserAgent
 	l.target, l.hop, l.routes = b.Contact, "", b.Path
-	l.callID = ids.CallID()
+	if l.callID = callID; callID == "" {
+		l.callID = ids.CallID()
+	}
 	l.local = c.callerAddress()
 	l.remote = nameAddr(c.fork.callee.Name, "sip:"+aor.Escape(b.User)+"@"+c.eng.deps.Domain())
 	c.ringing = append(c.ringing, l)
 	c.invite(l)
+	c.wakeSilent(l, *b)
 }
 
 // callerAddress names the caller to the callee.
@@ -168,6 +187,7 @@ func (c *Call) invite(l *Leg) {
 // provisional takes a 1xx to an INVITE (RFC 3261 §13.2.2.1).
 func (c *Call) provisional(tx *clientTx, in *edge.Inbound) {
 	l := tx.leg
+	c.awake(l.ringTarget)
 	if in.Status == 100 || in.ToTag == "" || tx.cancels || l.state >= legConfirmed {
 		return
 	}
@@ -227,6 +247,9 @@ func (c *Call) tellProgress(l *Leg, in *edge.Inbound) {
 
 // branchAnswer takes the final response of a branch; nil when none came.
 func (c *Call) branchAnswer(l *Leg, in *edge.Inbound) {
+	if in != nil {
+		c.awake(l.ringTarget)
+	}
 	switch {
 	case in == nil:
 		c.dropBranch(l, failure{code: 408, reason: "Request Timeout"})
@@ -324,6 +347,7 @@ func (c *Call) settleFork() {
 	case len(c.ringing) > 0:
 	case len(c.fork.waiting) > 0:
 		c.nextGroup()
+	case len(c.fork.waking.callIDs) > 0:
 	case c.transfer != nil && c.state == stateUp:
 		c.transferFailed(c.fork.best)
 	case c.state <= stateRinging:
@@ -338,6 +362,7 @@ func (c *Call) settleFork() {
 // refusedByAll ends a fork in which one device has spoken for all (RFC 3261 §16.7 item 5).
 func (c *Call) refusedByAll(code int) {
 	c.fork.waiting = nil
+	c.stopWaking()
 	c.cancelBranches([]byte("Reason: SIP;cause=" + strconv.Itoa(code) + "\r\n"))
 	for _, l := range append([]*Leg(nil), c.ringing...) {
 		c.retire(l)
@@ -348,6 +373,7 @@ func (c *Call) refusedByAll(code int) {
 // noAnswer ends a call that has rung too long.
 func (c *Call) noAnswer() {
 	c.fork.waiting = nil
+	c.stopWaking()
 	c.fork.best = failure{code: 408, reason: "No Answer"}
 	c.cancelBranches([]byte("Reason: SIP;cause=408;text=\"No answer\"\r\n"))
 	for _, l := range append([]*Leg(nil), c.ringing...) {
@@ -355,87 +381,4 @@ func (c *Call) noAnswer() {
 		c.retire(l)
 	}
 	c.settleFork()
-}
-
-// cancelBranches takes back all INVITEs that ring.
-func (c *Call) cancelBranches(reason []byte) {
-	for _, l := range c.ringing {
-		if l.inviteOut != nil {
-			c.cancelTx(l.inviteOut, reason)
-			l.inviteOut.done = func(in *edge.Inbound) { c.cancelledBranch(l, in) }
-		}
-	}
-}
-
-// cancelledBranch takes the final response of a branch that was taken back. One that answered all
-// the same is hung up (RFC 3261 §9.1).
-func (c *Call) cancelledBranch(l *Leg, in *edge.Inbound) {
-	if in != nil && in.Status < 300 {
-		c.refuseAnswer(l, in)
-		return
-	}
-	if in != nil && l.code == 0 {
-		l.code = in.Status
-	}
-	c.legDone(l)
-}
-
-// stopRinging takes all branches back.
-func (c *Call) stopRinging(winner *Leg) {
-	reason := c.reason
-	if winner != nil {
-		reason = []byte("Reason: SIP;cause=200;text=\"Call completed elsewhere\"\r\n") // RFC 3326 §2
-	}
-	c.fork.waiting = nil
-	c.fork.group.stop()
-	c.fork.limit.stop()
-	c.fork.limit = nil
-	if c.fork.user != nil {
-		c.eng.ring(c, c.fork.user.ID, false)
-	}
-	for i, l := range c.ringing {
-		if l == winner {
-			c.ringing = append(c.ringing[:i], c.ringing[i+1:]...)
-			break
-		}
-	}
-	c.cancelBranches(reason)
-	for _, l := range append([]*Leg(nil), c.ringing...) {
-		if winner != nil && l.cause == "" {
-			l.cause = "answered elsewhere"
-		}
-		c.retire(l)
-	}
-}
-
-// redirected follows a 302 of a device itself: the caller's phone would not know the ways of the
-// box, and the callee's rights apply. What leads out of the box is refused by the dial plan.
-func (c *Call) redirected(l *Leg, in *edge.Inbound) {
-	contacts := append([]checked.Contact(nil), in.Contacts...)
-	l.code, l.cause = in.Status, "redirected"
-	c.retire(l)
-	c.fork.redirects++
-	if len(contacts) == 0 || c.fork.redirects > maxRedirects || c.transfer != nil {
-		c.branchFailed(failure{code: 480, reason: "Temporarily Unavailable"})
-		return
-	}
-	if c.fork.user != nil {
-		c.eng.ring(c, c.fork.user.ID, false)
-	}
-	c.cancelBranches(nil) // a redirection is the callee's decision, for all devices
-	for _, b := range append([]*Leg(nil), c.ringing...) {
-		c.retire(b)
-	}
-	best := contacts[0]
-	for _, contact := range contacts[1:] {
-		if contact.Q > best.Q {
-			best = contact
-		}
-	}
-	c.fork.waiting = nil
-	c.fork.rung = false
-	if tx := c.a.inviteIn; tx != nil && tx.final == 0 {
-		c.progressToCaller(tx, &checked.Reply{Code: 181, Reason: "Call Is Being Forwarded"})
-	}
-	c.route(best.URI)
 }

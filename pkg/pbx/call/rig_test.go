@@ -18,6 +18,7 @@ import (
 	"github.com/coraltele/sanchar/pkg/pbx/account"
 	"github.com/coraltele/sanchar/pkg/pbx/dialplan"
 	"github.com/coraltele/sanchar/pkg/pbx/edge"
+	"github.com/coraltele/sanchar/pkg/pbx/push"
 	"github.com/coraltele/sanchar/pkg/pbx/registrar"
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
 	"github.com/coraltele/sanchar/pkg/record"
@@ -46,6 +47,10 @@ type rig struct {
 	records  []record.Call
 	events   []ctl.SwitchEvent
 	messages []string // within calls, as "from to body"
+	asleep   []registrar.Binding
+	notes    []push.Note // that woke devices
+	given    []string    // Call-IDs of those that were given up
+	nobody   bool        // nobody wakes devices
 }
 
 // run runs a test in a bubble of virtual time.
@@ -73,7 +78,7 @@ func (r *rig) start() {
 		return nil
 	}}
 	eng, err := Open(r.dir, Deps{
-		Log: slog.New(slog.DiscardHandler), Wire: r, Devices: r, Relay: r.relay, Plan: plan, Domain: func() string { return domain }, Product: "Test/1",
+		Log: slog.New(slog.DiscardHandler), Wire: r, Devices: r, Relay: r.relay, Waker: r, Plan: plan, Domain: func() string { return domain }, Product: "Test/1",
 		Message: func(in *edge.Inbound, from, to string) {
 			r.mu.Lock()
 			r.messages = append(r.messages, from+" "+to+" "+in.Body)
@@ -200,6 +205,35 @@ func (r *rig) Flow(b *registrar.Binding) (edge.Flow, error) {
 		return f, edge.ErrFlow
 	}
 	return f, nil
+}
+
+func (r *rig) Asleep(userID string) (list []registrar.Binding) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, b := range r.asleep {
+		if b.UserID == userID {
+			list = append(list, b)
+		}
+	}
+	return list
+}
+
+// Who wakes them.
+
+func (r *rig) Wake(_ push.Device, n push.Note) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.nobody {
+		return false
+	}
+	r.notes = append(r.notes, n)
+	return true
+}
+
+func (r *rig) Cancel(callID string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.given = append(r.given, callID)
 }
 
 var box = netip.MustParseAddrPort("192.0.2.10:5060")

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -21,7 +22,11 @@ const (
 	retryFirst = time.Second
 	retryLast  = 30 * time.Second
 	sendTime   = 15 * time.Second // of one try
-	maxDevices = 50_000           // whose health is known
+	maxDevices = 50_000           // of which anything is known
+	// A device is woken for maxCalls calls within callsTime: who dials again and again does not keep
+	// it from sleeping. One that was woken for so many and did not come won't for another.
+	maxCalls  = 6
+	callsTime = time.Minute
 )
 
 // Device is who is to be woken.
@@ -40,6 +45,7 @@ type Note struct {
 	FromName string
 	To       string    // URI
 	Until    time.Time // it is of no use later
+	Failed   func()    // told that the device will not wake for it; nil for who does not care; must not block
 }
 
 // Sender carries a note to a provider.
@@ -57,19 +63,28 @@ var (
 
 // Config says who sends.
 type Config struct {
-	Senders map[string]Sender // by provider; that of "" sends for all others
+	Senders map[string]Sender   // by provider; that of "" sends for all others
+	Watch   func(device string) // told of each change of a device's health; must not block
 	Log     *slog.Logger
 }
 
 // Pusher sends notes in the background. Its methods may be called from any goroutine.
 type Pusher struct {
 	log   *slog.Logger
+	watch func(device string)
 	queue chan *job
 
 	mu      sync.Mutex // guards what follows
 	senders map[string]Sender
 	waiting map[string]*job
-	health  map[string]ctl.PushHealth
+	devices map[string]*state
+}
+
+// state is what is known of a device.
+type state struct {
+	health ctl.PushHealth
+	gone   string      // token that the provider does not know any more
+	calls  []time.Time // of the latest notes of calls
 }
 
 // job is a note on its way. A device has one at a time for each reason.
@@ -85,7 +100,7 @@ type job struct {
 // New returns a pusher. Notes wait for Run.
 func New(cfg Config) *Pusher {
 	return &Pusher{
-		log: cfg.Log, queue: make(chan *job, maxWaiting), senders: cfg.Senders, waiting: map[string]*job{}, health: map[string]ctl.PushHealth{},
+		log: cfg.Log, watch: cfg.Watch, queue: make(chan *job, maxWaiting), senders: cfg.Senders, waiting: map[string]*job{}, devices: map[string]*state{},
 	}
 }
 
@@ -101,19 +116,16 @@ func (p *Pusher) Use(senders map[string]Sender) {
 func (p *Pusher) Wake(d Device, n Note) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	sender := p.senders[d.Provider]
-	if sender == nil {
-		sender = p.senders[""]
-	}
-	if sender == nil {
-		return false
-	}
+	sender := p.senderLocked(d.Provider)
 	j := &job{device: d, note: n, sender: sender, key: d.Key + "\x00" + string(n.Use)}
 	if n.Use == pn.Call {
 		j.key += "\x00" + n.CallID
 	}
-	if p.waiting[j.key] != nil {
+	switch {
+	case p.waiting[j.key] != nil:
 		return true
+	case sender == nil || !p.mayLocked(d, n):
+		return false
 	}
 	select {
 	case p.queue <- j:
@@ -123,6 +135,37 @@ func (p *Pusher) Wake(d Device, n Note) bool {
 		p.log.Warn("a device is not woken: too many wait for it", "device", d.Key)
 		return false
 	}
+}
+
+// mayLocked reports whether a note makes sense: the app is on the device, and was not woken for
+// many calls just now.
+func (p *Pusher) mayLocked(d Device, n Note) bool {
+	s := p.stateLocked(d.Key)
+	switch {
+	case s == nil:
+		return true
+	case s.gone == d.PRID:
+		return false
+	case n.Use != pn.Call:
+		return true
+	}
+	now := time.Now()
+	s.calls = slices.DeleteFunc(s.calls, func(at time.Time) bool { return now.Sub(at) >= callsTime })
+	if len(s.calls) >= maxCalls {
+		return false
+	}
+	s.calls = append(s.calls, now)
+	return true
+}
+
+// stateLocked returns what is known of a device, nil for one too many.
+func (p *Pusher) stateLocked(device string) *state {
+	s := p.devices[device]
+	if s == nil && len(p.devices) < maxDevices {
+		s = &state{}
+		p.devices[device] = s
+	}
+	return s
 }
 
 // Cancel gives up the notes of a call, which was answered or is over.
@@ -139,19 +182,42 @@ func (p *Pusher) Cancel(callID string) {
 	}
 }
 
-// Health tells how pushes to a device went, and false if there was none.
-func (p *Pusher) Health(device string) (ctl.PushHealth, bool) {
+func (p *Pusher) senderLocked(provider string) Sender {
+	if s := p.senders[provider]; s != nil {
+		return s
+	}
+	return p.senders[""]
+}
+
+// Health tells whether a device can be woken, and how it went.
+func (p *Pusher) Health(d Device) (h ctl.PushHealth) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	h, ok := p.health[device]
-	return h, ok
+	s := p.devices[d.Key]
+	if s != nil {
+		h = s.health
+	}
+	h.Able = p.senderLocked(d.Provider) != nil && (s == nil || s.gone != d.PRID)
+	return h
+}
+
+// Registered tells that a device has registered anew: it is woken again, whatever its provider said.
+func (p *Pusher) Registered(device string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if s := p.devices[device]; s != nil {
+		s.gone = ""
+		if s.health.Fault == ctl.PushGone {
+			s.health.Error, s.health.Fault = "", ""
+		}
+	}
 }
 
 // Forget drops what is known of a device that is gone.
 func (p *Pusher) Forget(device string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	delete(p.health, device)
+	delete(p.devices, device)
 }
 
 // Run sends until ctx ends, and returns when nothing is on its way any more.
@@ -181,49 +247,75 @@ func (p *Pusher) deliver(ctx context.Context, j *job) {
 	j.cancel = cancel
 	over := j.over
 	p.mu.Unlock()
+	var err error
 	if !over {
-		p.try(ctx, j)
+		err = p.try(ctx, j)
 	}
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	over = j.over
 	delete(p.waiting, j.key)
+	p.mu.Unlock()
+	if err != nil && !over && j.note.Failed != nil {
+		j.note.Failed()
+	}
 }
 
-func (p *Pusher) try(ctx context.Context, j *job) {
+// try sends a note until it is taken or nothing helps, and returns the last error.
+func (p *Pusher) try(ctx context.Context, j *job) error {
 	pause := retryFirst
 	for n := 1; ; n++ {
 		once, cancel := context.WithTimeout(ctx, sendTime)
 		err := j.sender.Send(once, j.device, j.note)
 		cancel()
-		p.note(j.device.Key, err)
-		if err == nil || n == maxTries || errors.Is(err, ErrGone) || errors.Is(err, ErrRefused) || errors.Is(err, ErrUnable) {
-			return
+		p.note(j, err)
+		if err == nil || n == maxTries || fault(err) != ctl.PushTrouble {
+			return err
 		}
 		timer := time.NewTimer(pause)
 		select {
 		case <-ctx.Done():
 			timer.Stop()
-			return
+			return err
 		case <-timer.C:
 		}
 		pause = min(2*pause, retryLast)
 	}
 }
 
+// fault says what kind of error it is.
+func fault(err error) string {
+	switch {
+	case errors.Is(err, ErrGone):
+		return ctl.PushGone
+	case errors.Is(err, ErrRefused):
+		return ctl.PushRefused
+	case errors.Is(err, ErrUnable):
+		return ctl.PushUnable
+	}
+	return ctl.PushTrouble
+}
+
 // note keeps how a try went.
-func (p *Pusher) note(device string, err error) {
+func (p *Pusher) note(j *job, err error) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	h, known := p.health[device]
-	if !known && len(p.health) >= maxDevices {
+	s := p.stateLocked(j.device.Key)
+	if s == nil || (err != nil && j.over) { // one that was given up says nothing of the provider
+		p.mu.Unlock()
 		return
 	}
-	h.Tried, h.Error = time.Now().UTC(), ""
+	h := &s.health
+	h.Tried, h.Error, h.Fault = time.Now().UTC(), "", ""
 	if err == nil {
 		h.Sent = h.Tried
 	} else {
-		h.Error = err.Error()
-		p.log.Debug("a device was not woken", "device", device, "err", err)
+		h.Error, h.Fault = err.Error(), fault(err)
+		p.log.Debug("a device was not woken", "device", j.device.Key, "err", err)
 	}
-	p.health[device] = h
+	if h.Fault == ctl.PushGone {
+		s.gone = j.device.PRID
+	}
+	p.mu.Unlock()
+	if p.watch != nil {
+		p.watch(j.device.Key)
+	}
 }

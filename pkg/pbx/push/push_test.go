@@ -3,6 +3,7 @@ package push
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"testing"
@@ -11,6 +12,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/coraltele/sanchar/pkg/platform/ctl"
 	"github.com/coraltele/sanchar/pkg/sip/pn"
 )
 
@@ -105,13 +107,13 @@ func TestAProviderInTroubleIsTriedAgain(t *testing.T) {
 				if s.tries() != c.tries || s.tried[c.tries-1].Sub(begin) != c.after {
 					t.Errorf("%d tries, the last after %v", s.tries(), s.tried[len(s.tried)-1].Sub(begin))
 				}
-				h, ok := p.Health("d1")
-				if !ok || h.Tried.IsZero() || (h.Error != "") != c.failed || h.Sent.IsZero() != c.failed {
+				h := p.Health(phone("d1"))
+				if h.Able != (name != "gone") || h.Tried.IsZero() || (h.Error != "") != c.failed || h.Sent.IsZero() != c.failed {
 					t.Errorf("%+v", h)
 				}
 				p.Forget("d1")
-				if _, ok := p.Health("d1"); ok {
-					t.Error("it is not forgotten")
+				if h := p.Health(phone("d1")); h != (ctl.PushHealth{Able: true}) {
+					t.Errorf("it is not forgotten: %+v", h)
 				}
 			})
 		})
@@ -164,10 +166,70 @@ func TestOneNoteWakesForAllMessages(t *testing.T) {
 	})
 }
 
+// A device that its provider does not know any more is left alone until it registers anew, or with
+// another token.
+func TestADeviceThatIsGoneIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	s := &script{answers: []error{ErrGone, ErrGone}}
+	running(t, map[string]Sender{pn.FCM: s}, func(p *Pusher) {
+		failed := 0
+		n := note(pn.Call, "c1")
+		n.Failed = func() { failed++ }
+		if !p.Wake(phone("d1"), n) {
+			t.Error("not taken")
+		}
+		synctest.Wait()
+		if h := p.Health(phone("d1")); h.Able || failed != 1 || h.Fault != ctl.PushGone {
+			t.Errorf("told %d times, %+v", failed, h)
+		}
+		if p.Wake(phone("d1"), note(pn.Call, "c2")) || p.Wake(phone("d1"), note(pn.Message, "m")) || s.tries() != 1 {
+			t.Errorf("it is woken again, %d tries", s.tries())
+		}
+		other := phone("d1")
+		other.PRID = "token-2"
+		if !p.Wake(other, note(pn.Message, "m")) {
+			t.Error("its new token is not used")
+		}
+		synctest.Wait()
+		p.Registered("d1")
+		if h := p.Health(other); h.Error != "" || !p.Wake(other, note(pn.Message, "m")) {
+			t.Errorf("it is not woken after it has registered: %+v", h)
+		}
+		synctest.Wait()
+		if h := p.Health(other); !h.Able || h.Sent.IsZero() || h.Error != "" || s.tries() != 3 || failed != 1 {
+			t.Errorf("%+v, %d tries, told %d times", h, s.tries(), failed)
+		}
+	})
+}
+
+func TestADeviceIsNotWokenForManyCallsInARow(t *testing.T) {
+	t.Parallel()
+	s := &script{}
+	running(t, map[string]Sender{pn.FCM: s}, func(p *Pusher) {
+		taken := 0
+		for i := range 3 * maxCalls {
+			if p.Wake(phone("d1"), note(pn.Call, fmt.Sprint(i))) {
+				taken++
+			}
+		}
+		synctest.Wait()
+		if taken != maxCalls || s.tries() != maxCalls {
+			t.Errorf("%d taken, %d sent", taken, s.tries())
+		}
+		if !p.Wake(phone("d1"), note(pn.Message, "m")) || !p.Wake(phone("d2"), note(pn.Call, "c")) {
+			t.Error("messages, or others, suffer from it")
+		}
+		time.Sleep(callsTime)
+		if !p.Wake(phone("d1"), note(pn.Call, "later")) {
+			t.Error("it is not woken a minute later")
+		}
+	})
+}
+
 func TestWhatWaitsIsBounded(t *testing.T) {
 	t.Parallel()
 	p := New(Config{Senders: map[string]Sender{pn.APNS: &script{}}, Log: slog.New(slog.DiscardHandler)})
-	if p.Wake(phone("d1"), note(pn.Message, "m")) {
+	if p.Wake(phone("d1"), note(pn.Message, "m")) || p.Health(phone("d1")).Able {
 		t.Error("a device is woken that nobody can wake")
 	}
 	d := phone("x")

@@ -44,6 +44,8 @@ type Event struct {
 	Binding Binding // a copy
 	New     bool    // it was not there before, or moved to another address
 	Gone    string  // why it is gone: one of record.Reg*
+	Asleep  bool    // of one that is gone: its device can be woken
+	Lost    bool    // of one that was asleep: it cannot be woken any more
 }
 
 // Deps are what the registrar works with.
@@ -68,6 +70,7 @@ type Registrar struct {
 	mu     sync.Mutex // guards what follows; held for microseconds
 	byUser map[string][]*Binding
 	byID   map[string]*Binding
+	asleep sleepers
 	expiry expiryQueue
 	frame  []byte // scratch
 }
@@ -76,10 +79,10 @@ type Registrar struct {
 func Open(dir string, deps Deps) (*Registrar, error) {
 	r := &Registrar{
 		deps: deps, log: slogx.Part(deps.Log, "registrar"), wake: make(chan struct{}, 1), out: deps.Edge.NewOutgoing(),
-		byUser: map[string][]*Binding{}, byID: map[string]*Binding{},
+		byUser: map[string][]*Binding{}, byID: map[string]*Binding{}, asleep: sleepers{},
 	}
 	var err error
-	kept := replayed{byID: r.byID}
+	kept := replayed{byID: r.byID, asleep: map[string]*Binding{}}
 	r.journal, err = journal.Open(filepath.Join(dir, "bindings.log"), journal.Options{AfterBatch: r.afterBatch}, kept.frame)
 	if err != nil {
 		return nil, fmt.Errorf("open bindings: %w", err)
@@ -94,6 +97,10 @@ func Open(dir string, deps Deps) (*Registrar, error) {
 		heap.Push(&r.expiry, b)
 		deps.Edge.Known(b.Remote.Addr(), deps.Clock().Add(knownFor))
 	}
+	for _, b := range kept.asleep {
+		r.asleep.add(b)
+	}
+	r.asleep.wakeless(deps.Clock())
 	for _, rec := range kept.untold() {
 		deps.Record(rec)
 	}
@@ -116,6 +123,7 @@ func (r *Registrar) Run(ctx context.Context) error {
 			r.expire()
 		case <-r.wake:
 		case <-compact.C:
+			r.forgetSleepers()
 			r.compact()
 		case <-progress.C:
 			r.tellProgress()
@@ -165,6 +173,9 @@ func (r *Registrar) dropLocked(b *Binding, now time.Time, why string) {
 		r.byUser[b.UserID] = list
 	}
 	heap.Remove(&r.expiry, b.heap)
+	if _, wakes := b.Push(); wakes && why == record.RegExpired {
+		r.asleep.add(b)
+	}
 	r.frame = b.appendDrop(r.frame[:0], now, why)
 	r.journal.Later(r.frame)
 }
@@ -190,7 +201,8 @@ func (r *Registrar) Failing() bool { return r.failing.Load() }
 func (r *Registrar) tellGone(gone []Binding, why string) {
 	now := r.deps.Clock()
 	for _, b := range gone {
-		r.deps.Watch(Event{Binding: b, Gone: why})
+		_, wakes := b.Push()
+		r.deps.Watch(Event{Binding: b, Gone: why, Asleep: wakes && why == record.RegExpired})
 		r.deps.Record(b.record(why, now))
 	}
 }
@@ -229,13 +241,24 @@ func (r *Registrar) snapshot() []Binding {
 
 func (r *Registrar) compact() {
 	size, frames := r.journal.Size()
-	if size < compactBytes || frames < compactRatio*r.Len() {
+	if size < compactBytes || frames < compactRatio*(r.Len()+2*len(r.sleeping())) {
 		return
 	}
+	r.rewrite()
+}
+
+// rewrite writes down what there is and nothing else.
+func (r *Registrar) rewrite() {
 	err := r.journal.Rewrite(func(emit func([]byte)) {
 		var frame []byte
 		for _, b := range r.snapshot() {
 			frame = b.appendSet(frame[:0])
+			emit(frame)
+		}
+		for _, b := range r.sleeping() {
+			frame = b.appendSet(frame[:0])
+			emit(frame)
+			frame = b.appendDrop(frame[:0], b.Expires, record.RegExpired)
 			emit(frame)
 		}
 	})
@@ -275,28 +298,38 @@ func (r *Registrar) Device(userID, instance string) (found Binding, ok bool) {
 	return found, ok
 }
 
-// List returns all bindings as an admin sees them.
+// List returns all bindings as an admin sees them, and those that sleep.
 func (r *Registrar) List() []ctl.Registration {
-	all := r.snapshot()
-	slices.SortFunc(all, func(a, b Binding) int { return a.First.Compare(b.First) })
-	regs := make([]ctl.Registration, len(all))
+	all, asleep := r.snapshot(), r.sleeping()
+	regs := make([]ctl.Registration, 0, len(all)+len(asleep))
 	for i := range all {
-		regs[i] = all[i].Registration()
+		regs = append(regs, all[i].Registration())
 	}
+	for i := range asleep {
+		reg := asleep[i].Registration()
+		reg.Asleep = true
+		regs = append(regs, reg)
+	}
+	slices.SortFunc(regs, func(a, b ctl.Registration) int { return a.Registered.Compare(b.Registered) })
 	return regs
 }
 
 // RemoveUser ends all bindings of a user who may not register any more.
 func (r *Registrar) RemoveUser(userID string) {
 	now := r.deps.Clock()
-	var gone []Binding
+	var gone, lost []Binding
 	r.mu.Lock()
+	for _, b := range slices.Clone(r.asleep[userID]) {
+		r.loseLocked(b, now, record.RegRemoved)
+		lost = append(lost, *b)
+	}
 	for _, b := range slices.Clone(r.byUser[userID]) {
 		r.dropLocked(b, now, record.RegRemoved)
 		gone = append(gone, *b)
 	}
 	r.mu.Unlock()
 	r.tellGone(gone, record.RegRemoved)
+	r.tellLost(lost)
 }
 
 // Flow returns the way to a binding now. A phone that closed its connection but listens at its

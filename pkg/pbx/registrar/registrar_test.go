@@ -377,7 +377,7 @@ func TestRecordsThatACrashMayHaveLostAreTold(t *testing.T) {
 		binding("new", "6", at).appendSet(nil),
 	}
 	tell := func(frames [][]byte) map[string]string {
-		r := replayed{byID: map[string]*Binding{}}
+		r := replayed{byID: map[string]*Binding{}, asleep: map[string]*Binding{}}
 		for _, f := range frames {
 			if err := r.frame(f); err != nil {
 				t.Fatal(err)
@@ -405,7 +405,7 @@ func FuzzReplay(f *testing.F) {
 	f.Add(b.appendDrop(nil, time.UnixMilli(1), record.RegExpired))
 	f.Fuzz(func(_ *testing.T, frame []byte) {
 		if len(frame) > 0 {
-			r := replayed{byID: map[string]*Binding{"x": {ID: "x"}}}
+			r := replayed{byID: map[string]*Binding{"x": {ID: "x"}}, asleep: map[string]*Binding{}}
 			_ = r.frame(frame)
 			r.makeGood(time.Now())
 			r.untold()

@@ -54,6 +54,7 @@ var errFrame = errors.New("unknown frame")
 // replayed is what the journal says, frame by frame.
 type replayed struct {
 	byID   map[string]*Binding
+	asleep map[string]*Binding
 	ended  []ended
 	latest time.Time // of what it tells
 	clean  bool      // the last frame said that nothing is missing
@@ -91,6 +92,7 @@ func (r *replayed) set(frame []byte) error {
 		r.ended = append(r.ended, ended{old, b.First, record.RegMoved})
 	}
 	r.byID[b.ID] = b
+	delete(r.asleep, b.ID)
 	r.note(b.Refreshed)
 	return nil
 }
@@ -102,11 +104,16 @@ func (r *replayed) drop(frame []byte) error {
 	id := frame[dropHead:][:frame[dropHead-1]]
 	b := r.byID[string(id)]
 	if b == nil {
+		delete(r.asleep, string(id)) // it was asleep, and can't be woken any more
 		return nil
 	}
 	at := time.UnixMilli(int64(binary.LittleEndian.Uint64(frame[1:]))).UTC()
-	r.ended = append(r.ended, ended{b, at, string(frame[dropHead+len(id):])})
+	why := string(frame[dropHead+len(id):])
+	r.ended = append(r.ended, ended{b, at, why})
 	delete(r.byID, b.ID)
+	if _, wakes := b.Push(); wakes && why == record.RegExpired {
+		r.asleep[b.ID] = b
+	}
 	r.note(at)
 	return nil
 }

@@ -54,6 +54,9 @@ func (r *Registrar) Register(in *edge.Inbound) {
 func (r *Registrar) tell(ev *Event) {
 	b := &ev.Binding
 	r.deps.Watch(*ev)
+	if ev.Lost {
+		return // its stay has ended before
+	}
 	result := record.RegActive
 	if ev.Gone != "" {
 		result = ev.Gone
@@ -163,6 +166,16 @@ func (r *Registrar) removeAllLocked(c *change) {
 		}
 		r.unbindLocked(c, b)
 	}
+	for _, b := range slices.Clone(r.asleep[c.in.Account.ID]) {
+		r.signOutLocked(c, b)
+	}
+}
+
+// signOutLocked forgets a sleeping device that wants to be called no more.
+func (r *Registrar) signOutLocked(c *change, b *Binding) {
+	r.loseLocked(b, c.now, record.RegUnregistered)
+	c.events = append(c.events, Event{Binding: *b, Lost: true})
+	c.frames = append(c.frames, b.appendDrop(nil, c.now, record.RegUnregistered)) // once more, to be waited for
 }
 
 func (r *Registrar) unbindLocked(c *change, b *Binding) {
@@ -182,6 +195,9 @@ func (r *Registrar) saveContactLocked(c *change, contact *checked.Contact) {
 		r.unbindLocked(c, old)
 		return
 	case seconds == 0:
+		if b := r.asleep.find(in.Account.ID, contact); b != nil {
+			r.signOutLocked(c, b)
+		}
 		return
 	}
 	b := r.bindLocked(c, old, contact)
@@ -210,6 +226,10 @@ func (r *Registrar) bindLocked(c *change, old *Binding, contact *checked.Contact
 	}
 	if old == nil {
 		b = &Binding{ID: ids.Random(10), UserID: in.Account.ID, User: in.Account.Name}
+		if slept := r.asleep.find(b.UserID, contact); slept != nil {
+			b.ID = slept.ID // the same device, whoever waits for it to wake
+			r.asleep.remove(slept)
+		}
 		r.byID[b.ID] = b
 		r.byUser[b.UserID] = append(r.byUser[b.UserID], b)
 	}

@@ -22,11 +22,21 @@ type PushKey struct {
 	Team   string `json:"team,omitempty" doc:"of Apple's account"`
 }
 
-// PushHealth is how waking a device went.
+// What keeps a device from being woken.
+const (
+	PushGone    = "gone"    // the app is not on it any more: it is not woken until it registers anew
+	PushRefused = "refused" // its provider does not take the note, or our key
+	PushUnable  = "unable"  // it does not say how to wake it for this
+	PushTrouble = "trouble" // its provider is not reached, or has a fault
+)
+
+// PushHealth is whether a device can be woken, and how it went.
 type PushHealth struct {
+	Able  bool      `json:"able" doc:"somebody wakes devices of its provider, who has not said that the app is gone"`
 	Tried time.Time `json:"tried,omitzero"`
 	Sent  time.Time `json:"sent,omitzero"`   // the last that its provider took
 	Error string    `json:"error,omitempty"` // of the last, if it was not taken
+	Fault string    `json:"fault,omitempty" enum:"gone,refused,unable,trouble" doc:"what kind of error, for the cure: the app is not on the device any more, the provider refuses the note, the device does not say how to wake it for this, the provider is in trouble"`
 }
 
 // PushSettings returns who wakes devices, without the secrets.

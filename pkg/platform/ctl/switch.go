@@ -117,7 +117,8 @@ type Registration struct {
 	Refreshed  time.Time      `json:"refreshed"`
 	Expires    time.Time      `json:"expires"`
 	Features   []string       `json:"features,omitempty"` // "gruu", "outbound", "path", "push"
-	Push       *PushHealth    `json:"push,omitempty"`     // how waking it went, if it was tried
+	Asleep     bool           `json:"asleep,omitempty" doc:"its time is over, and it can be woken"`
+	Push       *PushHealth    `json:"push,omitempty"` // of one that says how it is woken
 }
 
 // Call states as they are shown.

@@ -3,6 +3,7 @@
 package linphone
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"net/netip"
 	"os"
@@ -30,6 +31,7 @@ type Config struct {
 	CPIM           bool    // wrap messages, as the app does within its own domain
 	Video          bool    // offer and take video; frames come from a picture of its own
 	Fetch          bool    // fetch files that messages tell of at once; needs CA
+	Push           string  // token by which it is woken; it stays the same device when it is started again
 }
 
 // Phone is a running linphonec.
@@ -105,7 +107,7 @@ func (p *Phone) settings() string {
 		"media_encryption=none", "root_ca="+p.CA, "verify_server_certs=1", "verify_server_cn=1", "default_proxy=0",
 		"use_info=0", "guess_hostname=1", "use_ipv6="+bit(p.Server.Addr().Is6()))
 	section("proxy_0", "reg_proxy="+server, "reg_route=<"+server+";lr>", "reg_identity=sip:"+p.User+"@"+p.Domain,
-		"reg_expires="+strconv.Itoa(p.Expires), "reg_sendregister=1", "publish=0")
+		"reg_expires="+strconv.Itoa(p.Expires), "reg_sendregister=1", "publish=0", "contact_uri_parameters="+p.pushParams())
 	section("auth_info_0", "username="+p.User, "passwd="+p.Password, "realm="+p.Domain)
 	section("rtp", "audio_rtp_port=7078", "video_rtp_port=9078")
 	section("sound", "echocancellation=0")
@@ -115,12 +117,28 @@ func (p *Phone) settings() string {
 		section("app", "auto_download_incoming_files_max_size=0") // of any size
 	}
 	section("proxy_default_values", "cpim_in_basic_chat_rooms_enabled="+bit(p.CPIM))
-	section("misc", "max_calls="+strconv.Itoa(max(p.MaxCalls, 0)))
+	section("misc", "max_calls="+strconv.Itoa(max(p.MaxCalls, 0)), "uuid="+p.uuid())
 	section("storage", "backend=sqlite3", "uri="+filepath.Join(p.dir, "linphone.db"))
 	if p.MaxCalls == 0 {
 		return strings.Replace(b.String(), "max_calls=0", "max_calls=10", 1)
 	}
 	return b.String()
+}
+
+func (p *Phone) pushParams() string {
+	if p.Push == "" {
+		return ""
+	}
+	return "pn-provider=fcm;pn-prid=" + p.Push + ";pn-param=project;pn-silent=1"
+}
+
+// uuid returns the device's name for itself, "" for one that it makes up.
+func (p *Phone) uuid() string {
+	if p.Push == "" {
+		return ""
+	}
+	h := sha256.Sum256([]byte(p.Push))
+	return fmt.Sprintf("%x-%x-8%03x-8%03x-%x", h[:4], h[4:6], int(h[6])<<4, int(h[7])<<4, h[10:16])
 }
 
 func bit(on bool) string {
@@ -158,6 +176,9 @@ func (p *Phone) Fetched(from int, name string) (path string) {
 	p.t.Helper()
 	return p.AwaitLog(from, `Renaming downloaded file from .* to \[(.*`+regexp.QuoteMeta(name)+`)\]`)[1]
 }
+
+// Kill ends the phone as its system does that needs the memory: it tells nobody.
+func (p *Phone) Kill() { p.prog.Kill() }
 
 // Quit ends the phone as a user would; it takes its registration back.
 func (p *Phone) Quit() {

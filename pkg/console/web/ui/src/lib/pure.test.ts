@@ -1,5 +1,6 @@
 import { newDay, sides } from './thread';
 import { describe, expect, it } from 'vitest';
+import { keptAt } from './files';
 import { hookForm, hookSpec, splitNames } from './hook';
 import { health, ports, worst } from './health';
 import { advise } from './password';
@@ -9,6 +10,17 @@ import { grade, loss, verdicts } from './quality';
 import { complete, group } from './setupcode';
 import { picture } from './timeline';
 import type { CallRecord, Overview, StreamRecord } from './types';
+
+describe('a file that a message tells of', () => {
+  const id = '0123456789abcdefghjkmnpqrstvwxyz';
+  it.each([
+    [`https://box:8443/files/${id}`, 'a b&c', `/api/v1/files/${id}?reason=a+b%26c`],
+    [`https://box:8443/files/${id}`, '', ''],
+    [`https://box:8443/files/${id}/more`, 'r', ''],
+    ['https://elsewhere/upload?id=1', 'r', ''],
+    [`javascript:https://x/files/${id}`, 'r', ''],
+  ])('%s is read for "%s"', (url, reason, want) => expect(keptAt(url, reason)).toBe(want));
+});
 
 describe('the set-up code', () => {
   it.each([
