@@ -73,9 +73,11 @@ func (e *Engine) read() (docs []document, places map[string]place, err error) {
 	return docs, places, err
 }
 
-// write keeps a hook and its place; a nil document is as it was. A hook that was removed meanwhile stays so.
+// write keeps a hook and its place.
 func (e *Engine) write(d *document, p *place) error { return e.writeAs(d, d.ID, p) }
 
+// writeAs keeps the place of a hook, and the hook if there is a document: else it is as it was, and one
+// that was removed meanwhile stays so.
 func (e *Engine) writeAs(d *document, id string, p *place) error {
 	err := e.db.Update(func(tx *bbolt.Tx) error {
 		hooks := tx.Bucket([]byte(hooksBucket))

@@ -142,7 +142,7 @@ func (e *Engine) Followed() (passed uint64, any bool) {
 	return passed, any
 }
 
-// list returns the workers in the order of their hooks' names.
+// list returns all workers, in no order.
 func (e *Engine) list() []*worker {
 	e.mu.Lock()
 	defer e.mu.Unlock()

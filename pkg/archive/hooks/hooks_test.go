@@ -259,8 +259,8 @@ func TestHooksAreChangedRotatedTestedAndRemoved(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, err := range []error{
-		r.hooks.Remove(h.ID), second2(r.hooks.Rotate(h.ID)), second2(r.hooks.Get(t.Context(), h.ID)), second2(r.hooks.Test(t.Context(), h.ID)),
-		second2(r.hooks.Resume(t.Context(), h.ID, ctl.HookSkipNone)),
+		r.hooks.Remove(h.ID), errOf(r.hooks.Rotate(h.ID)), errOf(r.hooks.Get(t.Context(), h.ID)), errOf(r.hooks.Test(t.Context(), h.ID)),
+		errOf(r.hooks.Resume(t.Context(), h.ID, ctl.HookSkipNone)),
 	} {
 		if !problem.Is(err, problem.Missing) {
 			t.Error(err)
@@ -272,7 +272,7 @@ func TestHooksAreChangedRotatedTestedAndRemoved(t *testing.T) {
 	}
 }
 
-func second2[T any](_ T, err error) error { return err }
+func errOf[T any](_ T, err error) error { return err }
 
 func TestSpecsAreChecked(t *testing.T) {
 	t.Parallel()
