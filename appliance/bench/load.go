@@ -19,6 +19,10 @@ const (
 	busyCalls     = 50  // a second
 )
 
+// putOff is how long a server may put off what belongs to an operation: Kamailio keeps a transaction for
+// 5 s after its end, and frees it in the time of whatever is measured then.
+const putOff = 8 * time.Second
+
 // row is one line of the table: parts of two servers beside each other, under the same load.
 type row struct {
 	title        string
@@ -147,7 +151,7 @@ func (f *field) measure(ctx context.Context, o options, t trial) (found, error) 
 	select {
 	case <-ctx.Done():
 		return nil, ctx.Err()
-	case <-time.After(o.window): // for what the last one puts off
+	case <-time.After(putOff):
 	}
 	for _, c := range f.all() {
 		if err := c.settle(); err != nil {

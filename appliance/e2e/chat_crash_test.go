@@ -6,7 +6,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -21,8 +20,7 @@ import (
 // Of the test that kills daemons under messages: so many senders write one message after another, each
 // at this pace, while a daemon is killed at random moments.
 const (
-	killsKey      = "SANCHAR_KILLS" // environment: how many kills; 200 take three minutes
-	usualKills    = 20
+	messageKills  = 200 // in some two and a half minutes
 	senders       = 20
 	recipients    = 4 // each with a device over UDP and one over TCP
 	pace          = 100 * time.Millisecond
@@ -46,7 +44,7 @@ type mortals struct {
 
 func startMortals(t *testing.T, box *netlab.Host) *mortals {
 	m := &mortals{t: t, box: box, dir: filepath.Join(box.Dir, "data"), stop: make(chan struct{}), live: map[string]*netlab.Program{}}
-	for _, dir := range []string{"run", "switch", "admin"} {
+	for _, dir := range []string{"run", "switch", "admin", "media", "net"} {
 		if err := os.MkdirAll(filepath.Join(m.dir, dir), 0o700); err != nil {
 			t.Fatal(err)
 		}
@@ -54,13 +52,15 @@ func startMortals(t *testing.T, box *netlab.Host) *mortals {
 	run := filepath.Join(m.dir, "run")
 	m.keepAlive("switchd", "-run", run, "-data", filepath.Join(m.dir, "switch"), "-domain", boxtest.Domain, "-limits", "off")
 	m.keepAlive("admind", "-run", run, "-data", filepath.Join(m.dir, "admin"), "-https", fmt.Sprint(boxtest.HTTPS))
+	m.keepAlive("mediad", "-run", run, "-data", filepath.Join(m.dir, "media"))
+	m.keepAlive("netd", "-run", run, "-data", filepath.Join(m.dir, "net"))
 	return m
 }
 
 // end stops the daemons for good. It comes before the test's clean-up, which ends programs as well.
 func (m *mortals) end() {
 	close(m.stop)
-	for _, daemon := range []string{"switchd", "admind"} {
+	for _, daemon := range []string{"switchd", "admind", "mediad", "netd"} {
 		m.kill(daemon)
 	}
 	m.wait.Wait()
@@ -126,20 +126,8 @@ func (m *mortals) device(h *netlab.Host, user, transport string) *texter.Device 
 	})
 }
 
-func killCount(t *testing.T) int {
-	text := os.Getenv(killsKey)
-	if text == "" {
-		return usualKills
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil {
-		t.Fatalf("%s: %v", killsKey, err)
-	}
-	return n
-}
-
 // Every message for which 202 was sent comes to every device of its recipient once, and in the order
-// that its sender wrote, whenever switchd or admind is killed.
+// that its sender wrote, whenever a daemon is killed.
 func TestMessagesSurviveKills(t *testing.T) {
 	lab := netlab.New(t)
 	phones := lab.Host(t, "phones")
@@ -163,7 +151,7 @@ func TestMessagesSurviveKills(t *testing.T) {
 			devices = append(devices, d)
 		}
 	}
-	sent := m.sendUntilKilled(phones, users, to, killCount(t))
+	sent := m.sendUntilKilled(phones, users, to)
 	for _, d := range devices {
 		checkDevice(t, d, sent)
 	}
@@ -171,7 +159,7 @@ func TestMessagesSurviveKills(t *testing.T) {
 
 // sendUntilKilled lets all senders write while daemons are killed, and returns the bodies that were
 // accepted, by recipient and sender, in order.
-func (m *mortals) sendUntilKilled(phones *netlab.Host, users, to []string, kills int) (sent map[string]map[string][]string) {
+func (m *mortals) sendUntilKilled(phones *netlab.Host, users, to []string) (sent map[string]map[string][]string) {
 	sent = map[string]map[string][]string{}
 	for _, r := range to {
 		sent[r] = map[string][]string{}
@@ -190,9 +178,10 @@ func (m *mortals) sendUntilKilled(phones *netlab.Host, users, to []string, kills
 			sent[r][user] = bodies
 		})
 	}
-	for n := range kills {
+	victims := []string{"switchd", "admind", "switchd", "mediad", "switchd", "switchd", "admind", "switchd", "netd", "switchd"}
+	for n := range messageKills {
 		time.Sleep(shortestLife + rand.N(longestLife-shortestLife))
-		m.kill(map[bool]string{true: "admind", false: "switchd"}[n%5 == 4])
+		m.kill(victims[n%len(victims)])
 	}
 	close(over)
 	all.Wait()
@@ -202,7 +191,7 @@ func (m *mortals) sendUntilKilled(phones *netlab.Host, users, to []string, kills
 			total += len(bodies)
 		}
 	}
-	m.t.Logf("%d messages were accepted in %s through %d kills", total, time.Since(began).Round(time.Second), kills)
+	m.t.Logf("%d messages were accepted in %s through %d kills", total, time.Since(began).Round(time.Second), messageKills)
 	return sent
 }
 
