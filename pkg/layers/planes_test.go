@@ -34,6 +34,7 @@ func planes() map[string]plane {
 			"quality",
 			"reel",
 			"recorder",
+			"courier",
 			"session",
 		}},
 		"archive": {rank: 4, line: []string{"search", "records", "ingest", "vault", "scan", "exchange", "hooks"}},
