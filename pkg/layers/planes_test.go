@@ -18,7 +18,7 @@ type plane struct {
 func planes() map[string]plane {
 	return map[string]plane{
 		"base": {rank: 1, line: []string{"mailbox", "fsx", "ids", "pack", "problem", "slogx"}},
-		"sip":  {rank: 2, pure: true, line: []string{"wire", "aor", "pn", "digest", "sdp", "gruu", "checked", "xmltree", "mime", "cpim", "imdn", "composing", "ftxml", "im"}},
+		"sip":  {rank: 2, pure: true, line: []string{"wire", "aor", "pn", "digest", "sdp", "gruu", "checked", "xmltree", "mime", "cpim", "imdn", "composing", "ftxml", "im", "dtmfinfo"}},
 		"rtp": {rank: 2, pure: true, line: []string{
 			"header", "rtcp", "stats",
 			"g711", "g722", "opus", "resample", "plc", "jitter", "tone", "dtmf", "wav", "oggopus", "webm", "codec",
