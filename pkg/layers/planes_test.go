@@ -18,7 +18,7 @@ type plane struct {
 func planes() map[string]plane {
 	return map[string]plane{
 		"base": {rank: 1, line: []string{"mailbox", "fsx", "ids", "pack", "problem", "slogx"}},
-		"sip":  {rank: 2, pure: true, line: []string{"wire", "aor", "pn", "digest", "sdp", "gruu", "checked", "xmltree", "mime", "cpim", "imdn", "composing", "ftxml", "im"}},
+		"sip":  {rank: 2, pure: true, line: []string{"wire", "aor", "pn", "digest", "sdp", "gruu", "checked", "xmltree", "mime", "cpim", "imdn", "composing", "ftxml", "im", "dtmfinfo"}},
 		"rtp": {rank: 2, pure: true, line: []string{
 			"header", "rtcp", "stats",
 			"g711", "g722", "opus", "resample", "plc", "jitter", "tone", "dtmf", "wav", "oggopus", "webm", "codec",
@@ -29,12 +29,22 @@ func planes() map[string]plane {
 		}},
 		"pbx": {rank: 4, line: []string{"push", "account", "edge", "registrar", "dialplan", "call", "chat"}},
 		"media": {rank: 4, line: []string{
-			"port", "relay",
-			"tap", "work",
+			"port",
+			"stun",
+			"ice",
+			"secure",
+			"relay",
+			"tap",
+			"work",
 			"quality",
+			"offload",
 			"reel",
+			"sound",
+			"transcode",
+			"develop",
 			"recorder",
 			"courier",
+			"turn",
 			"session",
 		}},
 		"archive": {rank: 4, line: []string{"search", "records", "ingest", "vault", "scan", "exchange", "hooks"}},
