@@ -36,8 +36,8 @@ const MaxPeaks = 1000
 
 // Keys of About that say what a recording is of. Others are kept as they are.
 const (
-	AboutCall         = "call"          // id of the call's record
-	AboutCaller       = "caller"        // name of the account, of the left channel
+	AboutCall         = "call"   // id of the call's record
+	AboutCaller       = "caller" // name of the account, of the left channel
 	AboutCallerNumber = "caller_number"
 	AboutCallee       = "callee" // of the right channel
 	AboutCalleeNumber = "callee_number"
