@@ -47,7 +47,7 @@ func planes() map[string]plane {
 			"turn",
 			"session",
 		}},
-		"archive": {rank: 4, line: []string{"search", "records", "ingest", "vault", "scan", "exchange", "hooks"}},
+		"archive": {rank: 4, line: []string{"search", "records", "ingest", "vault", "recordings", "scan", "exchange", "hooks"}},
 		"network": {rank: 4, line: []string{"netmon"}},
 		"console": {rank: 4, line: []string{"auth", "events", "provision", "web", "api"}},
 		"daemon":  {rank: 5, line: []string{"switchd", "mediad", "admind", "netd"}},

@@ -43,7 +43,7 @@ type Config struct {
 	Dir string
 	Key *seal.Key
 	// Put hands a file to the archive; without error it is kept there.
-	Put func(ctx context.Context, file ctl.RecordingFile, body io.Reader) error
+	Put func(ctx context.Context, file ctl.RecordingHead, body io.Reader) error
 	Log *slog.Logger
 }
 
@@ -105,7 +105,7 @@ func owner(id, suffix string) []byte { return seal.Owner(nil, "recording", id, s
 
 // Add queues a file that write writes, which also says what goes with it. When it returns without error
 // the file will arrive.
-func (c *Courier) Add(id string, write func(io.Writer) (ctl.RecordingFile, error)) error {
+func (c *Courier) Add(id string, write func(io.Writer) (ctl.RecordingHead, error)) error {
 	f, err := os.OpenFile(c.path(id, fileSuffix), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
@@ -133,10 +133,10 @@ func (c *Courier) Add(id string, write func(io.Writer) (ctl.RecordingFile, error
 // fileBlock is how much of a file is sealed at once.
 const fileBlock = 64 << 10
 
-func (c *Courier) fill(f io.Writer, id string, write func(io.Writer) (ctl.RecordingFile, error)) (ctl.RecordingFile, error) {
+func (c *Courier) fill(f io.Writer, id string, write func(io.Writer) (ctl.RecordingHead, error)) (ctl.RecordingHead, error) {
 	sealer, err := reel.NewSealer(f, c.cfg.Key, owner(id, fileSuffix))
 	if err != nil {
-		return ctl.RecordingFile{}, err
+		return ctl.RecordingHead{}, err
 	}
 	s := newSummer(sealer)
 	about, err := write(s)
@@ -148,7 +148,7 @@ func (c *Courier) fill(f io.Writer, id string, write func(io.Writer) (ctl.Record
 }
 
 // describe writes what goes with a file: from then on it is queued.
-func (c *Courier) describe(id string, about ctl.RecordingFile) error {
+func (c *Courier) describe(id string, about ctl.RecordingHead) error {
 	text, err := json.Marshal(about)
 	if err != nil {
 		return err
@@ -260,7 +260,7 @@ func (c *Courier) carry(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	var about ctl.RecordingFile
+	var about ctl.RecordingHead
 	if err := json.NewDecoder(bytes.NewReader(text)).Decode(&about); err != nil {
 		return err
 	}

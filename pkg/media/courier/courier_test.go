@@ -29,12 +29,12 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // archive takes files, unless it is away.
 type archive struct {
 	mu    sync.Mutex
-	files map[string]ctl.RecordingFile
+	files map[string]ctl.RecordingHead
 	tries int
 	err   error
 }
 
-func (a *archive) put(_ context.Context, file ctl.RecordingFile, body io.Reader) error {
+func (a *archive) put(_ context.Context, file ctl.RecordingHead, body io.Reader) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.tries++
@@ -50,7 +50,7 @@ func (a *archive) put(_ context.Context, file ctl.RecordingFile, body io.Reader)
 		return errors.New("not the file that was promised")
 	}
 	if a.files == nil {
-		a.files = map[string]ctl.RecordingFile{}
+		a.files = map[string]ctl.RecordingHead{}
 	}
 	a.files[file.ID] = file
 	return nil
@@ -70,14 +70,14 @@ func open(t *testing.T, dir string, a *archive) *Courier {
 }
 
 // sound writes a file of a few blocks.
-func sound(name string) func(io.Writer) (ctl.RecordingFile, error) {
-	return func(w io.Writer) (ctl.RecordingFile, error) {
+func sound(name string) func(io.Writer) (ctl.RecordingHead, error) {
+	return func(w io.Writer) (ctl.RecordingHead, error) {
 		for range 5000 {
 			if _, err := io.WriteString(w, "sound of "+name+", sound of "+name); err != nil {
-				return ctl.RecordingFile{}, err
+				return ctl.RecordingHead{}, err
 			}
 		}
-		return ctl.RecordingFile{Name: name + ".ogg", ContentType: "audio/ogg", About: map[string]string{"call": name}}, nil
+		return ctl.RecordingHead{ContentType: "audio/ogg", About: map[string]string{"call": name}}, nil
 	}
 }
 
@@ -129,7 +129,7 @@ func TestFilesArriveWhenTheArchiveIsBack(t *testing.T) {
 		}
 		a.mu.Lock()
 		defer a.mu.Unlock()
-		if got := a.files["two"]; got.Name != "two.ogg" || got.About["call"] != "two" || len(a.files) != 2 {
+		if got := a.files["two"]; got.ContentType != "audio/ogg" || got.About["call"] != "two" || len(a.files) != 2 {
 			t.Errorf("arrived: %+v", a.files)
 		}
 		cancel()
@@ -145,7 +145,7 @@ func TestARefusedFileHoldsUpNoOther(t *testing.T) {
 	a := &archive{}
 	c := open(t, t.TempDir(), a)
 	add(t, c, "bad", "good")
-	c.cfg.Put = func(ctx context.Context, f ctl.RecordingFile, body io.Reader) error {
+	c.cfg.Put = func(ctx context.Context, f ctl.RecordingHead, body io.Reader) error {
 		if f.ID == "bad" {
 			return problem.New(problem.Invalid, "recording.about", "refused", "")
 		}
@@ -188,7 +188,7 @@ func TestAFileThatCannotBeMadeLeavesNothing(t *testing.T) {
 	t.Parallel()
 	c := open(t, t.TempDir(), &archive{})
 	fault := errors.New("no sound in it")
-	if err := c.Add("one", func(io.Writer) (ctl.RecordingFile, error) { return ctl.RecordingFile{}, fault }); !errors.Is(err, fault) {
+	if err := c.Add("one", func(io.Writer) (ctl.RecordingHead, error) { return ctl.RecordingHead{}, fault }); !errors.Is(err, fault) {
 		t.Errorf("got %v", err)
 	}
 	if left(t, c) != 0 {
@@ -215,7 +215,7 @@ func TestOverTheSocket(t *testing.T) {
 	a := &archive{}
 	mux := http.NewServeMux()
 	mux.HandleFunc("PUT /v1/recordings/{id}", func(w http.ResponseWriter, r *http.Request) {
-		file, err := ctl.ReadRecording(r)
+		file, err := ctl.ReadRecordingHead(r)
 		if err == nil {
 			err = a.put(r.Context(), file, r.Body)
 		}
@@ -233,11 +233,11 @@ func TestOverTheSocket(t *testing.T) {
 	go func() { ended <- s.Serve(ctx, mux, slog.New(slog.DiscardHandler)) }()
 	admin := ctl.NewAdmin(socket)
 	c := open(t, dir, a)
-	c.cfg.Put = admin.PutRecording
+	c.cfg.Put = admin.StoreRecording
 	const long = 65 << 20
-	if err := c.Add("one", func(w io.Writer) (ctl.RecordingFile, error) {
+	if err := c.Add("one", func(w io.Writer) (ctl.RecordingHead, error) {
 		_, err := io.CopyN(w, strings.NewReader(strings.Repeat("speech", long/6+1)), long)
-		return ctl.RecordingFile{ContentType: "audio/wav", About: map[string]string{"name": "नमस्ते"}}, err
+		return ctl.RecordingHead{ContentType: "audio/wav", About: map[string]string{"name": "नमस्ते"}}, err
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -250,8 +250,8 @@ func TestOverTheSocket(t *testing.T) {
 	if got.Size != long || got.About["name"] != "नमस्ते" {
 		t.Errorf("arrived %+v", got)
 	}
-	bad := ctl.RecordingFile{ID: "two", Size: 5}
-	if err := admin.PutRecording(ctx, bad, strings.NewReader("sound")); err == nil || !strings.Contains(fmt.Sprint(err), "internal") {
+	bad := ctl.RecordingHead{ID: "two", Size: 5}
+	if err := admin.StoreRecording(ctx, bad, strings.NewReader("sound")); err == nil || !strings.Contains(fmt.Sprint(err), "internal") {
 		t.Errorf("a wrong sum: %v", err)
 	}
 	cancel()

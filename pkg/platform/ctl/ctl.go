@@ -85,7 +85,7 @@ func (s *Socket) Serve(ctx context.Context, h http.Handler, log *slog.Logger) er
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	srv := &http.Server{
-		Handler:           limited(h),
+		Handler:           bounded(h),
 		ReadHeaderTimeout: headerTimeout,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 		BaseContext:       func(net.Listener) context.Context { return ctx },
@@ -109,15 +109,14 @@ func (s *Socket) Serve(ctx context.Context, h http.Handler, log *slog.Logger) er
 	return fmt.Errorf("serve %s: %w", s.path, err)
 }
 
-// limited bounds what a request may bring. A recording is of any length; its handler reads it as a stream.
-func limited(h http.Handler) http.Handler {
-	bounded := http.MaxBytesHandler(h, maxBody)
+// bounded bounds the bodies of requests. A recording is as long as its call was; who takes it counts
+// its bytes.
+func bounded(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Header.Get(recordingHeader) != "" {
-			h.ServeHTTP(w, r)
-			return
+		if r.Header.Get(RecordingHeader) == "" {
+			r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 		}
-		bounded.ServeHTTP(w, r)
+		h.ServeHTTP(w, r)
 	})
 }
 
@@ -329,10 +328,10 @@ func (c *Client) send(ctx context.Context, method, path string, in any) (*http.R
 	if contentType != "" {
 		req.Header.Set("Content-Type", contentType)
 	}
-	return c.do(req)
+	return c.ask(req)
 }
 
-func (c *Client) do(req *http.Request) (*http.Response, error) {
+func (c *Client) ask(req *http.Request) (*http.Response, error) {
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return nil, problem.Wrap(err, problem.Unavailable, c.name+".away", "the part "+c.name+" does not answer",

@@ -25,6 +25,7 @@ export type Overview = Schemas['Overview'];
 export type PartyRecord = Schemas['PartyRecord'];
 export type ProblemBody = Schemas['Problem'];
 export type PushSettings = Schemas['PushSettings'];
+export type RecordingRecord = Schemas['RecordingRecord'];
 export type Registration = Schemas['Registration'];
 export type RegistrationRecord = Schemas['RegistrationRecord'];
 export type Settings = Schemas['Settings'];

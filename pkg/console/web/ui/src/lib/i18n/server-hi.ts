@@ -43,6 +43,16 @@ const texts: readonly (readonly [english: string, hindi: string])[] = [
   ['at most {} days', 'ज़्यादा से ज़्यादा {} दिन'],
   ['keep records for ten years at most', 'रिकॉर्ड ज़्यादा से ज़्यादा दस साल रखें'],
 
+  // recordings
+  ['the sound of this recording is erased', 'इस रिकॉर्डिंग की आवाज़ मिटा दी गई है'],
+  ['its record tells when and by whom', 'उसका रिकॉर्ड बताता है कि कब और किसने'],
+  ['this recording is not open, or no more', 'यह रिकॉर्डिंग खुली नहीं है'],
+  ['from 1 to as many days as records are kept', '1 से उतने दिन जितने दिन रिकॉर्ड रखे जाते हैं'],
+  ['keep recordings for fewer days, or records for more', 'रिकॉर्डिंग कम दिन रखें, या रिकॉर्ड ज़्यादा दिन'],
+  ['policy', 'नियम से'],
+  ['feature code', 'फ़ोन के कोड से'],
+  ['page', 'पेज से'],
+
   // first start and sign-in
   ['the set-up code is wrong', 'सेट-अप कोड ग़लत है'],
   ['type the code that the box shows', 'बॉक्स जो कोड दिखाता है वह लिखें'],
