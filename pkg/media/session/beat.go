@@ -85,6 +85,7 @@ func (s *session) look(now int64) {
 
 // watchLocked tells what is new of a session.
 func (t *Table) watchLocked(s *session, now int64) {
+	t.reapLocked(s)
 	s.streams(func(l *leg, i int, st *stream) {
 		other := l.other(i)
 		look := quality.Look{

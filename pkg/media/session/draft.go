@@ -135,7 +135,7 @@ func (t *Table) commitLocked(d *draft) error {
 	t.load[s.loop] += streamsOf(d.legs) - streamsOf(s.legs)
 	left := d.left()
 	s.legs = d.legs
-	return t.releaseLocked(left)
+	return errors.Join(t.tuneLocked(s), t.releaseLocked(left))
 }
 
 func streamsOf(legs []*leg) (n int) {
@@ -241,7 +241,7 @@ func (d *draft) leave(now int64) {
 // account is what is told of a stream.
 func (st *stream) account(l *leg, i int, c quality.Clock) ctl.StreamStats {
 	out := quality.Stats(&st.state, st.said, c)
-	out.Leg, out.Index, out.Kind = l.id, i, st.kind
+	out.Leg, out.Index, out.Kind, out.Recorded = l.id, i, st.kind, st.recorded
 	return out
 }
 

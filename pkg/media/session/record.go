@@ -12,14 +12,31 @@ import (
 
 // recordVersion begins the fixed part of a session's record. It is another one when what follows
 // changes: a process takes back no session of one that wrote it otherwise.
-const recordVersion = 2
+const recordVersion = 4
 
 // saved is the fixed part of a session's record.
 type saved struct {
-	ID      string
-	Started time.Time
-	Legs    []savedLeg
-	Gone    []ctl.StreamStats
+	ID         string
+	Started    time.Time
+	Legs       []savedLeg
+	Gone       []ctl.StreamStats
+	Recordings []savedRecording
+}
+
+// savedRecording is a recording that goes on after a restart.
+type savedRecording struct {
+	Ask    ctl.MediaRecord
+	Paused bool
+}
+
+func (r *savedRecording) pack(w *pack.Writer) {
+	r.Ask.Pack(w)
+	w.Bool(r.Paused)
+}
+
+func (r *savedRecording) unpack(rd *pack.Reader) {
+	r.Ask.Unpack(rd)
+	r.Paused = rd.Bool()
 }
 
 type savedLeg struct {
@@ -41,6 +58,7 @@ func (s *saved) pack(w *pack.Writer) {
 	w.Time(s.Started)
 	pack.WriteList(w, s.Legs, (*savedLeg).pack)
 	pack.WriteList(w, s.Gone, (*ctl.StreamStats).Pack)
+	pack.WriteList(w, s.Recordings, (*savedRecording).pack)
 }
 
 // unpack reads a record whole.
@@ -52,6 +70,7 @@ func (s *saved) unpack(b []byte) error {
 	s.ID, s.Started = r.String(), r.Time()
 	s.Legs = pack.ReadList(&r, (*savedLeg).unpack)
 	s.Gone = pack.ReadList(&r, (*ctl.StreamStats).Unpack)
+	s.Recordings = pack.ReadList(&r, (*savedRecording).unpack)
 	if r.Err == nil && (s.ID == "" || len(r.B) != 0) {
 		r.Err = errNoSession
 	}

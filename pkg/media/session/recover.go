@@ -34,6 +34,9 @@ func (t *Table) saveLocked(s *session) error {
 		}
 		rec.Legs = append(rec.Legs, sl)
 	}
+	for _, r := range s.recordings {
+		rec.Recordings = append(rec.Recordings, savedRecording{Ask: r.ask, Paused: r.paused})
+	}
 	w := pack.Writer{B: t.fixed[:0]}
 	rec.pack(&w)
 	t.fixed = w.B
@@ -152,7 +155,21 @@ func (t *Table) reviveLocked(f *found, pairs map[netip.AddrPort]*port.Pair) erro
 	s.legs = d.legs
 	t.load[s.loop] += streamsOf(s.legs)
 	t.addLocked(s)
+	t.resumeLocked(s, &f.saved)
 	return nil
+}
+
+// resumeLocked goes on with what the box did in a session before the restart. The media does in any case.
+func (t *Table) resumeLocked(s *session, was *saved) {
+	for _, r := range was.Recordings {
+		if err := t.beginLocked(s, r.Ask, r.Paused); err != nil {
+			t.log.Error("recording does not go on after the restart", "session", s.id, "recording", r.Ask.ID, "err", err)
+			t.tellRecording(s, r.Ask.ID, recordingEnded)
+		}
+	}
+	if err := t.tuneLocked(s); err != nil {
+		t.log.Error("media session could not be tuned", "session", s.id, "err", err)
+	}
 }
 
 // statesOf returns the states of the record's streams, or none if they are of another layout.

@@ -14,6 +14,7 @@ import (
 	"github.com/coraltele/sanchar/pkg/base/problem"
 	"github.com/coraltele/sanchar/pkg/media/port"
 	"github.com/coraltele/sanchar/pkg/media/quality"
+	"github.com/coraltele/sanchar/pkg/media/recorder"
 	"github.com/coraltele/sanchar/pkg/media/relay"
 	"github.com/coraltele/sanchar/pkg/media/session/snapshot"
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
@@ -45,7 +46,8 @@ type Table struct {
 	loops []*relay.Loop
 	tell  func(ctl.MediaEvent) // must not block
 	log   *slog.Logger
-	busy  chan struct{} // holds a token when the first session came
+	deck  *recorder.Deck // nil: nothing is recorded
+	busy  chan struct{}  // holds a token when the first session came
 
 	mu       sync.Mutex // guards what follows; held while a loop does what was decided, some 50 µs
 	sessions map[string]*session
@@ -64,6 +66,7 @@ type Deps struct {
 	Area  *snapshot.Area
 	Tell  func(ctl.MediaEvent)
 	Log   *slog.Logger
+	Deck  *recorder.Deck // may be nil
 }
 
 // New returns a table without sessions. Its loops must run while it is used.
@@ -72,7 +75,7 @@ func New(cfg Config, d Deps) (*Table, error) {
 		return nil, errors.New("session table: no media loop")
 	}
 	t := &Table{
-		cfg: cfg, ports: d.Ports, loops: d.Loops, area: d.Area, tell: d.Tell, log: d.Log,
+		cfg: cfg, ports: d.Ports, loops: d.Loops, area: d.Area, tell: d.Tell, log: d.Log, deck: d.Deck,
 		busy: make(chan struct{}, 1), sessions: map[string]*session{}, load: map[*relay.Loop]int{},
 	}
 	d.Ports.OnClose(func(fd int) {
@@ -88,13 +91,14 @@ func New(cfg Config, d Deps) (*Table, error) {
 
 // session is one call.
 type session struct {
-	id      string
-	started time.Time
-	loop    *relay.Loop // all streams are on one, so that its goroutine may touch them together
-	part    int         // of the second in which it is looked after
-	legs    []*leg      // in the order in which they came
-	gone    []ctl.StreamStats
-	record  snapshot.Record
+	id                  string
+	started             time.Time
+	loop                *relay.Loop  // all streams are on one, so that its goroutine may touch them together
+	part                int          // of the second in which it is looked after
+	legs                []*leg       // in the order in which they came
+	recordings, stopped []*recording // stopped: until their taps are off
+	gone                []ctl.StreamStats
+	record              snapshot.Record
 }
 
 // leg is one party.
@@ -113,12 +117,15 @@ type place struct {
 
 // stream is our end of one m-line of a leg.
 type stream struct {
-	kind  string
-	said  *ctl.MediaStream // nil while the party has not spoken
-	pair  *port.Pair
-	relay *relay.Stream // nil until applied
-	state relay.State   // as it was last looked at
-	watch quality.Watch
+	kind     string
+	said     *ctl.MediaStream // nil while the party has not spoken
+	pair     *port.Pair
+	relay    *relay.Stream // nil until applied
+	state    relay.State   // as it was last looked at
+	watch    quality.Watch
+	tapped   bool              // it has sinks
+	recorded bool              // at some time
+	taped    []ctl.MediaFormat // that recordings know the party to send
 }
 
 func (s *session) leg(id string) *leg {
@@ -209,6 +216,7 @@ func (t *Table) addLocked(s *session) {
 }
 
 func (t *Table) removeLocked(s *session) {
+	t.hushLocked(s)
 	delete(t.sessions, s.id)
 	delete(t.parts[s.part], s)
 	t.area.Free(s.record)
