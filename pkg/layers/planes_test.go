@@ -27,7 +27,7 @@ func planes() map[string]plane {
 		"platform": {rank: 3, line: []string{
 			"store", "journal", "outbox", "conf", "notify", "supervise", "udpio", "seal", "pki", "ctl",
 		}},
-		"pbx": {rank: 4, line: []string{"push", "account", "edge", "registrar", "dialplan", "call", "chat"}},
+		"pbx": {rank: 4, line: []string{"push", "account", "edge", "registrar", "dialplan", "recording", "call", "chat"}},
 		"media": {rank: 4, line: []string{
 			"port",
 			"stun",

@@ -108,3 +108,43 @@ func (b *box) erase(v *visitor) {
 	v.open("/logs/audit")
 	v.see(v.text("did.listen"), v.text("did.recordingerase"))
 }
+
+// TestRecordingRules is an owner who makes a rule, first with a slip, and records a call from the page.
+func TestRecordingRules(t *testing.T) {
+	t.Parallel()
+	for _, l := range looks() {
+		t.Run(l.name, func(t *testing.T) {
+			t.Parallel()
+			b := startBox(t)
+			b.setUp()
+			v := signedIn(t, b, l, "/account")
+			v.expect("status of 422")
+			v.see(v.text("rules.none"))
+			v.press(v.text("rule.add"))
+			v.fill(v.text("rule.people"), "as*ha 20*")
+			v.choose(v.text("rule.record"), "demand")
+			v.choose(v.text("rule.notice"), "ask")
+			v.choose(v.text("rule.refused"), "end")
+			v.await("(document.querySelector('dialog [type=submit]').click(), true)", "the button")
+			v.await(finder+".field("+quote(v.text("rule.people"))+")?.ariaInvalid === 'true'", "the fault beside its field")
+			v.check("rule-faults")
+			v.fill(v.text("rule.name"), "Sales")
+			v.fill(v.text("rule.people"), "asha 20*")
+			v.await("(document.querySelector('dialog [type=submit]').click(), true)", "the button")
+			v.see(v.text("rules.saved"), "Sales", "asha, 20*")
+			v.check("rules")
+			call := liveCall("c1")
+			call.State, call.Recordable, call.Answered = ctl.CallUp, true, time.Now()
+			b.sw.SetCall(call)
+			v.open("/calls")
+			for _, act := range []string{"start", "pause", "resume", "stop"} {
+				v.press(v.text("tape."+act+".label", "name", v.text("calls.who", "a", "Asha Rao", "b", "Vikram Seth")))
+			}
+			v.see(v.text("tape.start"))
+			v.check("call-recorder")
+			if got := b.sw.Recorded("c1"); got != "stop "+owner {
+				t.Errorf("asked last: %q", got)
+			}
+		})
+	}
+}

@@ -46,6 +46,9 @@ type Switch interface {
 	SendMessage(ctx context.Context, in ctl.NewMessage) (ctl.SentMessage, error)
 	PushSettings(ctx context.Context) (ctl.PushSettings, error)
 	SetPushSettings(ctx context.Context, in ctl.PushSettings) error
+	RecordingSettings(ctx context.Context) (ctl.RecordingSettings, error)
+	SetRecordingPolicy(ctx context.Context, p ctl.RecordingPolicy, was uint64, who string) error
+	RecordCall(ctx context.Context, id, do, by string) error
 }
 
 // Hooks tell other systems of messages.

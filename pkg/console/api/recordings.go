@@ -117,6 +117,7 @@ func (a *API) recordingOperations() {
 		return &listenOutput{Listening{Address: "/recordings/" + rec.ID + "/sound?ticket=" + id, Until: now.Add(listenTime).UTC()}}, err
 	})
 	a.soundOperation()
+	a.recordingPolicyOperations()
 
 	type eraseOutput struct{ Body record.Recording }
 	op = with(http.MethodDelete, get("erase-recording", "/recordings/{id}", "Erase the sound of a recording; its record stays and tells who did it"))
