@@ -38,19 +38,16 @@ func (k *Keys) Are(rx, tx *Master) bool { return k.rx.Equal(rx) && k.tx.Equal(tx
 func (k *Keys) Suite() Suite { return k.tx.Suite }
 
 // Follow makes k the successor of other keys of the same state: what they protected is understood for a
-// while. A new handshake begins all counters anew; a new key of SDES goes on with them (RFC 3711 §3.3.1).
-func (k *Keys) Follow(before *Keys, st *State, anew bool, now int64) {
+// while. RFC 3711 §3.3.1, not followed: with a new key of ours the counters begin at zero, as a new
+// handshake demands and as phones in the field do that were given one in SDP.
+func (k *Keys) Follow(before *Keys, st *State, now int64) {
 	if !k.rx.Equal(&before.rx) {
 		past := st.In
 		before.in.state = &past
 		k.before, k.until = before.in, now+int64(graceTime)
-		if anew {
-			st.In = InState{}
-		} else {
-			st.In.Rekey()
-		}
+		st.In.Rekey()
 	}
-	if anew && !k.tx.Equal(&before.tx) {
+	if !k.tx.Equal(&before.tx) {
 		st.Out = OutState{}
 	}
 }

@@ -32,6 +32,7 @@ func (c *Out) RTP(p []byte) ([]byte, bool) {
 	if !ok {
 		return nil, false
 	}
+	binary.BigEndian.PutUint16(p[2:], uint16(index))
 	if s.aead != nil {
 		p = s.aead.Seal(p[:head], s.rtpNonce(ssrc, index), p[head:], p[:head])
 		return append(p, c.mki...), true

@@ -157,13 +157,36 @@ func TestSourcesAreBounded(t *testing.T) {
 	}
 }
 
+// A phone that starts again with its old SSRC, or one whose SSRC is always the same, is sent on with
+// numbers that go on: the old ones would be refused by the other side, and are not safe.
+func TestSenderThatStartsAgainIsContinued(t *testing.T) {
+	t.Parallel()
+	p := newPair(t, NewMaster(GCM128))
+	seqOf := func(b []byte) uint16 { return uint16(b[2])<<8 | uint16(b[3]) }
+	for i := range 1000 {
+		p.in.RTP(p.protect(1, uint16(30000+i)))
+	}
+	if _, ok := p.out.RTP(roomy(packet(t, 1, 5, 9))); ok {
+		t.Error("one stray packet began a new run")
+	}
+	for i := range uint16(200) {
+		b := p.protect(1, 6+i)
+		if want := 31000 + i; seqOf(b) != want {
+			t.Fatalf("packet %d was sent as %d, want %d", 6+i, seqOf(b), want)
+		}
+		if _, v := p.in.RTP(b); v != Authentic {
+			t.Fatalf("packet %d is %v", 6+i, v)
+		}
+	}
+}
+
 func TestSentTwiceIsNotProtectedTwice(t *testing.T) {
 	t.Parallel()
 	p := newPair(t, NewMaster(GCM256))
 	for _, seq := range []uint16{40000, 40002, 40001, 7000, 6999} { // and over the edge
 		p.protect(1, seq)
 	}
-	for _, seq := range []uint16{40001, 7000, 6000} {
+	for _, seq := range []uint16{40001, 7000, 6800} {
 		if _, ok := p.out.RTP(roomy(packet(t, 1, seq, 9))); ok {
 			t.Errorf("packet %d was protected again", seq)
 		}
@@ -186,11 +209,7 @@ func TestSentTwiceIsNotProtectedTwice(t *testing.T) {
 func TestRekeying(t *testing.T) {
 	t.Parallel()
 	const now = int64(time.Hour)
-	for name, c := range map[string]struct{ anew, counterGoesOn bool }{
-		"of SDES, the party counts on":     {false, true},
-		"of SDES, the party begins anew":   {false, false},
-		"of DTLS, all counters begin anew": {true, false},
-	} {
+	for name, goesOn := range map[string]bool{"the party counts on": true, "the party begins anew": false} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			for _, suite := range []Suite{GCM128, AES128SHA80} {
@@ -207,16 +226,22 @@ func TestRekeying(t *testing.T) {
 					}
 				}
 				old.OpenRTCP(must(party.out.RTCP(roomy(compound(t, 1)))), now)
+				if _, ok := old.RTP(roomy(packet(t, 3, 9, 9))); !ok {
+					t.Error("not protected")
+				}
 				late, lateReport := party.protect(1, at(500*200)), must(party.out.RTCP(roomy(compound(t, 1))))
 				muchLater := party.protect(1, at(500*200+1))
 				theirs = NewMaster(suite)
-				k, err := NewKeys(theirs, ours, &st)
+				k, err := NewKeys(theirs, NewMaster(suite), &st)
 				if err != nil {
 					t.Fatal(err)
 				}
-				k.Follow(old, &st, c.anew, now)
+				k.Follow(old, &st, now)
+				if st.Out != (OutState{}) {
+					t.Errorf("%s: our new key counts on", suite)
+				}
 				next := newPair(t, theirs)
-				if c.counterGoesOn {
+				if goesOn {
 					next.st.Out.Sources = party.st.Out.Sources
 				}
 				for i := range 3 {

@@ -46,6 +46,9 @@ type OutState struct {
 type OutSource struct {
 	SSRC, Turn, ROC uint32
 	Highest         uint16
+	Shift           uint16 // that is added to the sequence numbers of the sender
+	Resume          uint16 // number that would prove that the sender has started again
+	Resuming        bool
 	Window          [2]uint64
 }
 
@@ -154,8 +157,8 @@ func (s *Source) noteReport(index uint32) {
 	s.Reports |= 1 << (s.Report - 1 - index)
 }
 
-// Rekey is called when the party has another key: a counter may go on (RFC 3711 §3.3.1) or begin anew,
-// which the first packet of each SSRC will tell.
+// Rekey is called when the party has another key: a counter goes on (RFC 3711 §3.3.1) or begins anew, as
+// with many phones, which the first packet of each SSRC will tell.
 func (st *InState) Rekey() {
 	for i := range st.Sources {
 		s := &st.Sources[i]
@@ -183,7 +186,9 @@ func (st *OutState) take(ssrc uint32) *OutSource {
 }
 
 // next returns the index for a packet, and false if the packet was sent before or is too old to tell:
-// protected once more, and perhaps changed, it would give the key stream away (RFC 3711 §9.1).
+// protected once more, and perhaps changed, it would give the key stream away (RFC 3711 §9.1). The low
+// 16 bits of the index are the sequence number to send it with: that of the sender, unless it has started
+// again, which a second packet proves (as in RFC 3550 §A.1). Then its numbers are moved, so that they go on.
 func (s *OutSource) next(turn uint32, seq uint16) (uint64, bool) {
 	if s.Turn == 0 {
 		s.Turn, s.Highest = turn, seq
@@ -191,8 +196,18 @@ func (s *OutSource) next(turn uint32, seq uint16) (uint64, bool) {
 		return uint64(seq), true
 	}
 	highest := uint64(s.ROC)<<16 | uint64(s.Highest)
-	i, ok := index(s.ROC, s.Highest, seq)
-	if !ok || seen(&s.Window, highest, i) {
+	i, ok := index(s.ROC, s.Highest, seq+s.Shift)
+	switch {
+	case ok && (i > highest || highest-i < windowSize):
+	case s.Resuming && seq == s.Resume:
+		s.Shift = s.Highest + 1 - seq
+		i = highest + 1
+	default:
+		s.Resume, s.Resuming = seq+1, true
+		return 0, false
+	}
+	s.Resuming = false
+	if seen(&s.Window, highest, i) {
 		return 0, false
 	}
 	h := mark(&s.Window, highest, i)
