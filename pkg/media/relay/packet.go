@@ -68,6 +68,8 @@ func (l *Loop) rtp(e *end, p header.Packet, from *udpio.Sockaddr, now int64) {
 		s.state.ByFormat[format-1]++
 		if f := &s.terms.Formats[format-1]; !f.Untimed {
 			s.state.In.Time(p.Timestamp(), f.ClockRate, now)
+		} else if s.digits != nil {
+			s.digits.Hear(p, now)
 		}
 	}
 	for _, k := range s.sinks {

@@ -13,6 +13,13 @@ type Sink interface {
 // SetSinks replaces who hears the stream's party, whole.
 func (s *Stream) SetSinks(sinks ...Sink) { s.sinks = sinks }
 
+// SetDigits sets who hears the packets of the party's untimed formats, which tell keys (RFC 4733). Other
+// packets need not come to the box for it.
+func (s *Stream) SetDigits(k Sink) { s.digits = k }
+
+// Sent returns how many packets went to the party.
+func (s *Stream) Sent() uint64 { return s.state.Out }
+
 // Send queues an RTP packet of the box's own, in clear, to the stream's party. It goes out when Do ends,
 // or with the packets of the turn when a sink sends it. p stays as it is and may be used again at once.
 // It reports false if the party cannot be sent to: its address or its keys are not known.

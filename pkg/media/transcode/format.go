@@ -171,4 +171,6 @@ func TakesKeys(said *ctl.MediaStream) bool {
 }
 
 // errFormat is of a format that the box has no codec for.
-func errFormat(f *ctl.MediaFormat) error { return fmt.Errorf("no codec for %.40s/%d", f.Encoding, f.ClockRate) }
+func errFormat(f *ctl.MediaFormat) error {
+	return fmt.Errorf("no codec for %.40s/%d", f.Encoding, f.ClockRate)
+}
