@@ -25,8 +25,12 @@ func Stats(st *relay.State, said *ctl.MediaStream, clock Clock) ctl.StreamStats 
 		return out
 	}
 	out.Kind = said.Kind
-	if i := st.MostUsed(); i >= 0 && i < len(said.Formats) {
-		out.Codec = said.Formats[i].Encoding
+	formats := said.Formats
+	if len(said.Told) > 0 { // what the party sends
+		formats = said.Told
+	}
+	if i := st.MostUsed(); i >= 0 && i < len(formats) {
+		out.Codec = formats[i].Encoding
 	}
 	if total := out.PacketsIn + out.LostIn; out.PacketsIn > 0 && said.Kind == "audio" {
 		out.MOS = stats.MOS(out.Codec, float64(out.LostIn)/float64(total), out.JitterIn, out.RoundTrip)

@@ -80,12 +80,16 @@ func (s *session) look(now int64) {
 	s.streams(func(_ *leg, _ int, st *stream) {
 		st.relay.Tend(now)
 		st.state = st.relay.State()
+		if v := s.voices[st.relay]; v != nil && v.line != nil {
+			v.closed = v.line.Closed()
+		}
 	})
 }
 
 // watchLocked tells what is new of a session.
 func (t *Table) watchLocked(s *session, now int64) {
 	t.reapLocked(s)
+	t.tendLocked(s, time.Now())
 	s.streams(func(l *leg, i int, st *stream) {
 		other := l.other(i)
 		look := quality.Look{

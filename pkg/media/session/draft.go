@@ -11,6 +11,7 @@ import (
 	"github.com/coraltele/sanchar/pkg/media/port"
 	"github.com/coraltele/sanchar/pkg/media/quality"
 	"github.com/coraltele/sanchar/pkg/media/relay"
+	"github.com/coraltele/sanchar/pkg/media/transcode"
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
 )
 
@@ -135,7 +136,10 @@ func (t *Table) commitLocked(d *draft) error {
 	t.load[s.loop] += streamsOf(d.legs) - streamsOf(s.legs)
 	left := d.left()
 	s.legs = d.legs
-	return errors.Join(t.tuneLocked(s), t.releaseLocked(left))
+	if err := t.tuneLocked(s); err != nil && !errors.Is(err, relay.ErrClosed) { // the parties are connected all the same
+		t.log.Warn("media session could not be tuned", "session", s.id, "err", err)
+	}
+	return t.releaseLocked(left)
 }
 
 func streamsOf(legs []*leg) (n int) {
@@ -241,7 +245,7 @@ func (d *draft) leave(now int64) {
 // account is what is told of a stream.
 func (st *stream) account(l *leg, i int, c quality.Clock) ctl.StreamStats {
 	out := quality.Stats(&st.state, st.said, c)
-	out.Leg, out.Index, out.Kind, out.Recorded = l.id, i, st.kind, st.recorded
+	out.Leg, out.Index, out.Kind, out.Recorded, out.Transcoded = l.id, i, st.kind, st.recorded, st.transcoded
 	return out
 }
 
@@ -254,6 +258,10 @@ func (d *draft) route() {
 			if other := l.other(i); other != nil {
 				r.To, r.Media = other.relay, flows(st, other)
 			}
+			if st.route.To == r.To { // else it is tuned anew
+				r.Types, r.Tapped = st.route.Types, st.route.Tapped
+			}
+			st.route = r
 			st.relay.SetRoute(r)
 		}
 	}
@@ -268,8 +276,9 @@ func (st *stream) terms(l *leg) relay.Terms {
 		RTP: st.said.RTP, RTCP: rtcpOf(st.said), Source: l.where.source,
 		Mux: st.said.Mux, Secure: st.said.Secure, Opaque: !relay.IsRTP(st.said.Kind),
 	}
-	t.Formats = make([]relay.Format, 0, len(st.said.Formats))
-	for _, f := range st.said.Formats {
+	told := transcode.Told(st.said)
+	t.Formats = make([]relay.Format, 0, len(told))
+	for _, f := range told {
 		t.Formats = append(t.Formats, relay.Format{
 			PayloadType: f.PayloadType, ClockRate: f.ClockRate, Untimed: strings.EqualFold(f.Encoding, "telephone-event"),
 		})

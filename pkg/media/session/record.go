@@ -21,6 +21,23 @@ type saved struct {
 	Legs       []savedLeg
 	Gone       []ctl.StreamStats
 	Recordings []savedRecording
+	Plays      []savedPlay
+}
+
+// savedPlay is what is played to a leg. After a restart it goes on where it would be.
+type savedPlay struct {
+	Ask   ctl.MediaPlay
+	Begun time.Time
+}
+
+func (p *savedPlay) pack(w *pack.Writer) {
+	p.Ask.Pack(w)
+	w.Time(p.Begun)
+}
+
+func (p *savedPlay) unpack(r *pack.Reader) {
+	p.Ask.Unpack(r)
+	p.Begun = r.Time()
 }
 
 // savedRecording is a recording that goes on after a restart.
@@ -59,6 +76,7 @@ func (s *saved) pack(w *pack.Writer) {
 	pack.WriteList(w, s.Legs, (*savedLeg).pack)
 	pack.WriteList(w, s.Gone, (*ctl.StreamStats).Pack)
 	pack.WriteList(w, s.Recordings, (*savedRecording).pack)
+	pack.WriteList(w, s.Plays, (*savedPlay).pack)
 }
 
 // unpack reads a record whole.
@@ -71,6 +89,7 @@ func (s *saved) unpack(b []byte) error {
 	s.Legs = pack.ReadList(&r, (*savedLeg).unpack)
 	s.Gone = pack.ReadList(&r, (*ctl.StreamStats).Unpack)
 	s.Recordings = pack.ReadList(&r, (*savedRecording).unpack)
+	s.Plays = pack.ReadList(&r, (*savedPlay).unpack)
 	if r.Err == nil && (s.ID == "" || len(r.B) != 0) {
 		r.Err = errNoSession
 	}

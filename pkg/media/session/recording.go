@@ -11,6 +11,7 @@ import (
 	"github.com/coraltele/sanchar/pkg/media/recorder"
 	"github.com/coraltele/sanchar/pkg/media/reel"
 	"github.com/coraltele/sanchar/pkg/media/relay"
+	"github.com/coraltele/sanchar/pkg/media/transcode"
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
 )
 
@@ -31,6 +32,7 @@ type recording struct {
 	paused bool
 	rec    *recorder.Recording
 	taps   map[*relay.Stream]*recorder.Tap
+	beeped time.Time // when its parties were reminded
 }
 
 // Record starts or changes a recording.
@@ -152,7 +154,7 @@ func (t *Table) beginLocked(s *session, in ctl.MediaRecord, paused bool) error {
 	if paused {
 		rec.Pause(true, now)
 	}
-	s.recordings = append(s.recordings, &recording{ask: in, paused: paused, rec: rec, taps: map[*relay.Stream]*recorder.Tap{}})
+	s.recordings = append(s.recordings, &recording{ask: in, paused: paused, rec: rec, taps: map[*relay.Stream]*recorder.Tap{}, beeped: time.Now()})
 	return nil
 }
 
@@ -201,14 +203,14 @@ func (r *recording) tap(s *session) (old []*recorder.Tap, err error) {
 			return
 		}
 		wanted[st.relay] = true
-		if r.taps[st.relay] != nil && slices.Equal(st.taped, told(st.said)) {
+		if r.taps[st.relay] != nil && slices.Equal(st.taped, transcode.Told(st.said)) {
 			return
 		}
 		if again := r.taps[st.relay]; again != nil { // of other formats: a track of its own
 			old = append(old, again)
 			delete(r.taps, st.relay)
 		}
-		st.recorded, st.taped = true, told(st.said)
+		st.recorded, st.taped = true, transcode.Told(st.said)
 		var tap *recorder.Tap
 		if tap, err = r.rec.Tap(s.loop, trackOf(l, st, channel), s.loop.Now()); err == nil {
 			r.taps[st.relay] = tap
@@ -223,17 +225,9 @@ func (r *recording) tap(s *session) (old []*recorder.Tap, err error) {
 	return old, err
 }
 
-// told returns the formats that a party sends: what we have said that we take.
-func told(said *ctl.MediaStream) []ctl.MediaFormat {
-	if len(said.Told) > 0 {
-		return said.Told
-	}
-	return said.Formats
-}
-
 func trackOf(l *leg, st *stream, channel uint8) reel.Track {
 	track := reel.Track{Leg: l.id, Channel: channel, Kind: strings.ToLower(st.kind)}
-	for _, f := range told(st.said) {
+	for _, f := range transcode.Told(st.said) {
 		track.Formats = append(track.Formats, reel.Format{
 			PayloadType: f.PayloadType, Encoding: f.Encoding, ClockRate: f.ClockRate, Channels: f.Channels, Params: f.Params,
 		})

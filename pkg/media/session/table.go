@@ -17,7 +17,11 @@ import (
 	"github.com/coraltele/sanchar/pkg/media/recorder"
 	"github.com/coraltele/sanchar/pkg/media/relay"
 	"github.com/coraltele/sanchar/pkg/media/session/snapshot"
+	"github.com/coraltele/sanchar/pkg/media/sound"
+	"github.com/coraltele/sanchar/pkg/media/transcode"
+	"github.com/coraltele/sanchar/pkg/media/work"
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
+	"github.com/coraltele/sanchar/pkg/rtp/tone"
 )
 
 // Limits. The caller is our own switch: they stop a runaway, and keep a record in one piece.
@@ -37,22 +41,26 @@ const fillFirst = 1000
 // Config of a table.
 type Config struct {
 	Voice, Video uint8 // DSCP
+	Tones        tone.Plan
 }
 
 // Table holds the sessions.
 type Table struct {
-	cfg   Config
-	ports *port.Pool
-	loops []*relay.Loop
-	tell  func(ctl.MediaEvent) // must not block
-	log   *slog.Logger
-	deck  *recorder.Deck // nil: nothing is recorded
-	busy  chan struct{}  // holds a token when the first session came
+	cfg    Config
+	ports  *port.Pool
+	loops  []*relay.Loop
+	tell   func(ctl.MediaEvent) // must not block
+	log    *slog.Logger
+	deck   *recorder.Deck // nil: nothing is recorded
+	work   *work.Pool     // nil: the box speaks to nobody
+	sounds *sound.Library // nil: it plays nothing
+	busy   chan struct{}  // holds a token when the first session came
 
 	mu       sync.Mutex // guards what follows; held while a loop does what was decided, some 50 µs
 	sessions map[string]*session
 	area     *snapshot.Area
 	load     map[*relay.Loop]int // streams
+	keys     map[*relay.Loop]*transcode.Keys
 	parts    [beats]map[*session]struct{}
 	nextPart int
 	fixed    []byte // for records
@@ -61,12 +69,14 @@ type Table struct {
 
 // Deps are what a table works with.
 type Deps struct {
-	Ports *port.Pool
-	Loops []*relay.Loop
-	Area  *snapshot.Area
-	Tell  func(ctl.MediaEvent)
-	Log   *slog.Logger
-	Deck  *recorder.Deck // may be nil
+	Ports  *port.Pool
+	Loops  []*relay.Loop
+	Area   *snapshot.Area
+	Tell   func(ctl.MediaEvent)
+	Log    *slog.Logger
+	Deck   *recorder.Deck // these may be nil
+	Work   *work.Pool
+	Sounds *sound.Library
 }
 
 // New returns a table without sessions. Its loops must run while it is used.
@@ -75,7 +85,7 @@ func New(cfg Config, d Deps) (*Table, error) {
 		return nil, errors.New("session table: no media loop")
 	}
 	t := &Table{
-		cfg: cfg, ports: d.Ports, loops: d.Loops, area: d.Area, tell: d.Tell, log: d.Log, deck: d.Deck,
+		cfg: cfg, ports: d.Ports, loops: d.Loops, area: d.Area, tell: d.Tell, log: d.Log, deck: d.Deck, work: d.Work, sounds: d.Sounds, keys: map[*relay.Loop]*transcode.Keys{},
 		busy: make(chan struct{}, 1), sessions: map[string]*session{}, load: map[*relay.Loop]int{},
 	}
 	d.Ports.OnClose(func(fd int) {
@@ -97,6 +107,7 @@ type session struct {
 	part                int          // of the second in which it is looked after
 	legs                []*leg       // in the order in which they came
 	recordings, stopped []*recording // stopped: until their taps are off
+	voices              map[*relay.Stream]*voice
 	gone                []ctl.StreamStats
 	record              snapshot.Record
 }
@@ -123,8 +134,10 @@ type stream struct {
 	relay    *relay.Stream // nil until applied
 	state    relay.State   // as it was last looked at
 	watch    quality.Watch
+	route    relay.Route       // as it was last set
 	tapped   bool              // it has sinks
 	recorded bool              // at some time
+	transcoded string // "opus>PCMU", at some time
 	taped    []ctl.MediaFormat // that recordings know the party to send
 }
 

@@ -14,17 +14,18 @@ const maxPayload = 1500
 
 // mouth makes the packets of one voice: with an SSRC, numbers and times of its own (RFC 3550 §5.1).
 type mouth struct {
-	out    Out
-	way    way
-	enc    encoder
-	pcm    []int16 // of the packet that is not full yet
-	room   int     // samples of a packet
-	ssrc   uint32
-	seq    uint16
-	time   uint32 // of the next frame, in ticks of the clock
-	begin  bool   // the next packet begins a talk spurt (RFC 3551 §4.1)
-	queue  []byte // packets that wait to be sent, each after its length (2 bytes)
-	events keySender
+	out     Out
+	way     way
+	enc     encoder
+	pcm     []int16 // of the packet that is not full yet
+	payload [maxPayload]byte
+	room    int // samples of a packet
+	ssrc    uint32
+	seq     uint16
+	time    uint32 // of the next frame, in ticks of the clock
+	begin   bool   // the next packet begins a talk spurt (RFC 3551 §4.1)
+	queue   []byte // packets that wait to be sent, each after its length (2 bytes)
+	events  keySender
 }
 
 // newMouth returns a mouth that begins with a random SSRC, number and time.
@@ -65,10 +66,9 @@ func (m *mouth) speak(frame []int16) {
 	if len(m.pcm) < m.room {
 		return
 	}
-	var payload [maxPayload]byte
-	n := m.enc.encode(payload[:], m.pcm)
+	n := m.enc.encode(m.payload[:], m.pcm)
 	if n > 0 {
-		m.put(uint8(m.out.Voice.PayloadType), m.begin, m.time, payload[:n])
+		m.put(m.out.Voice.PayloadType, m.begin, m.time, m.payload[:n])
 		m.begin = false
 	}
 	m.time += m.ticks(m.out.Ptime)
