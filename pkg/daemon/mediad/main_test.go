@@ -50,7 +50,11 @@ func child(socket string) error {
 }
 
 func testConfig(socket string) Config {
-	return Config{Socket: socket, Version: "1.2.3", Ports: port.Config{First: 24000, Last: 24999}, Voice: 46, Video: 34, Loops: 2}
+	dir := filepath.Dir(socket)
+	return Config{
+		Socket: socket, Version: "1.2.3", Ports: port.Config{First: 24000, Last: 24999}, Voice: 46, Video: 34, Loops: 2,
+		Data: filepath.Join(dir, "data"), Admin: filepath.Join(dir, "admin.sock"),
+	}
 }
 
 // start runs a mediad in this process until the test ends.

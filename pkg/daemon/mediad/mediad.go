@@ -20,6 +20,7 @@ import (
 	"github.com/coraltele/sanchar/pkg/media/session/snapshot"
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
 	"github.com/coraltele/sanchar/pkg/platform/notify"
+	"github.com/coraltele/sanchar/pkg/rtp/tone"
 )
 
 // areaName is what the snapshot area is left with the supervisor under.
@@ -33,9 +34,13 @@ type Config struct {
 	Socket       string
 	Version      string
 	Ports        port.Config
-	Voice, Video uint8 // DSCP
-	Loops        int   // 0 is one for each core
-	NoRing       bool  // a system call for each packet, for comparison
+	Voice, Video uint8  // DSCP
+	Loops        int    // 0 is one for each core
+	NoRing       bool   // a system call for each packet, for comparison
+	Data         string // folder of what mediad keeps; empty: nothing is recorded
+	Admin        string // socket of admind, which takes recordings
+	Sounds       string // folder of the box's texts and music
+	Tones        string // whose tones are played: "itu" or "india"
 }
 
 // Daemon is mediad.
@@ -48,9 +53,11 @@ type Daemon struct {
 	hub     hub
 	alarms  alarms
 
-	pool  *port.Pool
-	loops []*relay.Loop
-	table *session.Table
+	pool   *port.Pool
+	tones  tone.Plan
+	studio *studio
+	loops  []*relay.Loop
+	table  *session.Table
 }
 
 // New returns a mediad that takes back what its supervisor handed to it. Run owns those descriptors.
@@ -58,11 +65,15 @@ func New(cfg Config, n *notify.Notifier, handed map[string][]int, log *slog.Logg
 	if cfg.Loops == 0 {
 		cfg.Loops = runtime.NumCPU()
 	}
+	plan, err := tone.ParsePlan(cfg.Tones)
+	if err != nil {
+		return nil, err
+	}
 	pool, err := port.New(cfg.Ports, n)
 	if err != nil {
 		return nil, err
 	}
-	return &Daemon{cfg: cfg, log: log, notify: n, handed: handed, started: time.Now(), pool: pool}, nil
+	return &Daemon{cfg: cfg, log: log, notify: n, handed: handed, started: time.Now(), pool: pool, tones: plan}, nil
 }
 
 // Run serves until ctx ends. Media that a process before us relayed flows again before it answers.
@@ -85,12 +96,20 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 	if err := d.startLoops(media, &wg, failed); err != nil {
 		return err
 	}
-	if d.table, err = session.New(session.Config{Voice: d.cfg.Voice, Video: d.cfg.Video}, session.Deps{
+	if d.studio, err = d.openStudio(); err != nil {
+		return err
+	}
+	if d.table, err = session.New(session.Config{Voice: d.cfg.Voice, Video: d.cfg.Video, Tones: d.tones}, session.Deps{
 		Ports: d.pool, Loops: d.loops, Area: area, Tell: d.hub.tell, Log: slogx.Part(d.log, "session"),
+		Deck: d.studio.deck, Work: d.studio.work, Sounds: d.studio.sounds,
 	}); err != nil {
 		return err
 	}
 	d.recover(records)
+	if err := d.studio.settle(); err != nil {
+		d.log.Error("recordings of ended calls could not be closed", "err", err)
+	}
+	d.studio.run(media, &wg)
 	wg.Go(func() { failed <- d.table.Run(media) })
 	err = d.serve(ctx, failed)
 	return errors.Join(err, d.table.Keep())

@@ -38,7 +38,7 @@ func TestVerbsOverTheSocket(t *testing.T) {
 	}
 	st, err := c.Status(ctx)
 	if err != nil || st.Version != "1.2.3" || st.Started.IsZero() || st.Sessions != 1 || st.Packets != 5 ||
-		st.Ports != (ctl.PortUse{First: 24000, Last: 24999, Used: 4, Open: 4}) || len(st.Alarms) != 0 {
+		st.Ports != (ctl.PortUse{First: 24000, Last: 24999, Used: 4, Open: 4}) || len(st.Alarms) != 1 || st.Alarms[0].Code != "media.sounds.missing" {
 		t.Errorf("status %+v, %v", st, err)
 	}
 	all, err := c.Sessions(ctx)

@@ -128,17 +128,17 @@ type place struct {
 
 // stream is our end of one m-line of a leg.
 type stream struct {
-	kind     string
-	said     *ctl.MediaStream // nil while the party has not spoken
-	pair     *port.Pair
-	relay    *relay.Stream // nil until applied
-	state    relay.State   // as it was last looked at
-	watch    quality.Watch
-	route    relay.Route       // as it was last set
-	tapped   bool              // it has sinks
-	recorded bool              // at some time
-	transcoded string // "opus>PCMU", at some time
-	taped    []ctl.MediaFormat // that recordings know the party to send
+	kind       string
+	said       *ctl.MediaStream // nil while the party has not spoken
+	pair       *port.Pair
+	relay      *relay.Stream // nil until applied
+	state      relay.State   // as it was last looked at
+	watch      quality.Watch
+	route      relay.Route       // as it was last set
+	tapped     bool              // it has sinks
+	recorded   bool              // at some time
+	transcoded string            // "opus>PCMU", at some time
+	taped      []ctl.MediaFormat // that recordings know the party to send
 }
 
 func (s *session) leg(id string) *leg {

@@ -58,16 +58,16 @@ func (e opusEncoder) encode(dst []byte, frame []int16) int {
 	return n
 }
 
-// decoder makes samples of payloads, at the rate of the line.
-type decoder interface {
-	// decode returns the samples of a payload, which are the decoder's until it is called again.
-	decode(payload []byte) []int16
-	// conceal fills frame with what might have been lost. next, if not nil, is the payload behind it.
-	conceal(frame []int16, next []byte)
+// Decoder makes samples of payloads, at the rate of the line.
+type Decoder interface {
+	// Decode returns the samples of a payload, which are the decoder's until it is called again.
+	Decode(payload []byte) []int16
+	// Conceal fills frame with what might have been lost. next, if not nil, is the payload behind it.
+	Conceal(frame []int16, next []byte)
 }
 
-// newDecoder returns the decoder of a format to samples at rate.
-func newDecoder(f *ctl.MediaFormat, rate int) (decoder, error) {
+// NewDecoder returns the decoder of a format to samples at rate.
+func NewDecoder(f *ctl.MediaFormat, rate int) (Decoder, error) {
 	switch strings.ToLower(f.Encoding) {
 	case "pcmu":
 		return newSampled(g711.DecodeMu, 8000, rate)
@@ -107,7 +107,7 @@ func newSampled(raw func([]int16, []byte) int, own, rate int) (*sampled, error) 
 	return s, nil
 }
 
-func (s *sampled) decode(payload []byte) []int16 {
+func (s *sampled) Decode(payload []byte) []int16 {
 	out := s.own[:s.raw(s.own, payload[:min(len(payload), jitter.MaxPayload)])]
 	if s.to != nil {
 		out = s.pcm[:s.to.Resample(s.pcm, out)]
@@ -116,14 +116,14 @@ func (s *sampled) decode(payload []byte) []int16 {
 	return out
 }
 
-func (s *sampled) conceal(frame []int16, _ []byte) { s.filler.Conceal(frame) }
+func (s *sampled) Conceal(frame []int16, _ []byte) { s.filler.Conceal(frame) }
 
 type opusDecoder struct {
 	d   *opus.Decoder
 	pcm []int16
 }
 
-func (o *opusDecoder) decode(payload []byte) []int16 {
+func (o *opusDecoder) Decode(payload []byte) []int16 {
 	n, err := o.d.Decode(o.pcm, payload)
 	if err != nil {
 		return nil
@@ -131,7 +131,7 @@ func (o *opusDecoder) decode(payload []byte) []int16 {
 	return o.pcm[:n]
 }
 
-func (o *opusDecoder) conceal(frame []int16, next []byte) {
+func (o *opusDecoder) Conceal(frame []int16, next []byte) {
 	var err error
 	if next != nil {
 		err = o.d.Recover(frame, next)
@@ -143,8 +143,8 @@ func (o *opusDecoder) conceal(frame []int16, next []byte) {
 	}
 }
 
-// ticksOf returns how long a payload plays, in ticks of its clock.
-func ticksOf(f *ctl.MediaFormat, payload []byte) uint32 {
+// Ticks returns how long a payload plays, in ticks of its clock.
+func Ticks(f *ctl.MediaFormat, payload []byte) uint32 {
 	if strings.EqualFold(f.Encoding, "opus") {
 		d, ok := opus.Duration(payload)
 		if !ok {

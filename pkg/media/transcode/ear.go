@@ -21,13 +21,13 @@ type Ear struct {
 	// Of the worker.
 	rate     int
 	formats  [128]uint8 // by payload type: index of told and 1 added
-	decoders []decoder  // by index of told, made when they are needed
+	decoders []Decoder  // by index of told, made when they are needed
 	buffer   *jitter.Buffer
 	clock    uint32
 	ssrc     uint32
 	frame    [1 + jitter.MaxPayload]byte
 	pcm      []int16 // decoded, not yet read
-	last     *decoder
+	last     *Decoder
 	noise    int // level of comfort noise, -1 for none
 	detector *dtmf.Detector
 	loud     bool // what was played last was more than noise
@@ -52,7 +52,7 @@ func (e *Ear) Hear(p header.Packet, now int64) { e.ring.Put(0, now, p) }
 // begin makes the ear work at a line's rate. keys is told of keys that are pressed as tones, if not nil.
 func (e *Ear) begin(rate int, keys func(dtmf.Press)) {
 	if e.rate != rate {
-		e.rate, e.decoders, e.pcm, e.last = rate, make([]decoder, len(e.told)), e.pcm[:0], nil
+		e.rate, e.decoders, e.pcm, e.last = rate, make([]Decoder, len(e.told)), e.pcm[:0], nil
 	}
 	e.detector = nil
 	if keys != nil {
@@ -92,7 +92,7 @@ func (e *Ear) drain(event func(p header.Packet, payload []byte, clock uint32, no
 // put gives a packet of speech to the jitter buffer, with its payload type before its payload.
 func (e *Ear) put(p header.Packet, f *ctl.MediaFormat, now int64) {
 	payload := p.Payload()
-	ticks := ticksOf(f, payload)
+	ticks := Ticks(f, payload)
 	if isNoise(f) {
 		ticks = f.ClockRate / uint32(time.Second/frameTime)
 	}
@@ -147,7 +147,7 @@ func (e *Ear) more(item jitter.Item) {
 		if len(item.Payload) > 1 {
 			next = item.Payload[1:]
 		}
-		(*e.last).conceal(e.grow(room), next)
+		(*e.last).Conceal(e.grow(room), next)
 	case e.noise >= 0:
 		comfort(e.grow(room), uint8(e.noise))
 	default:
@@ -168,7 +168,7 @@ func (e *Ear) play(payload []byte, room int) {
 	}
 	e.noise = -1
 	if e.decoders[i] == nil {
-		d, err := newDecoder(f, e.rate)
+		d, err := NewDecoder(f, e.rate)
 		if err != nil { // a format that we told by mistake
 			clear(e.grow(room))
 			return
@@ -176,7 +176,7 @@ func (e *Ear) play(payload []byte, room int) {
 		e.decoders[i] = d
 	}
 	e.last = &e.decoders[i]
-	e.pcm = append(e.pcm, e.decoders[i].decode(payload[1:])...)
+	e.pcm = append(e.pcm, e.decoders[i].Decode(payload[1:])...)
 	if len(e.pcm) == 0 {
 		clear(e.grow(room)) // it could not be decoded: time goes on
 	}

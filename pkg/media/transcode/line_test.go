@@ -113,7 +113,7 @@ func speaker(t testing.TB, f ctl.MediaFormat, hz float64) func(n int) header.Pac
 // decode returns the samples of packets of a format, and checks that they follow each other.
 func decode(t testing.TB, f ctl.MediaFormat, rate int, packets []header.Packet) (all []int16) {
 	t.Helper()
-	d, err := newDecoder(&f, rate)
+	d, err := NewDecoder(&f, rate)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,7 +124,7 @@ func decode(t testing.TB, f ctl.MediaFormat, rate int, packets []header.Packet) 
 		if i > 0 && (p.Sequence() != packets[i-1].Sequence()+1 || p.SSRC() != packets[i-1].SSRC() || p.Timestamp() != packets[i-1].Timestamp()+f.ClockRate/50) {
 			t.Fatalf("packet %d: number %d after %d, time %d after %d", i, p.Sequence(), packets[i-1].Sequence(), p.Timestamp(), packets[i-1].Timestamp())
 		}
-		all = append(all, d.decode(p.Payload())...)
+		all = append(all, d.Decode(p.Payload())...)
 	}
 	return all
 }
