@@ -18,7 +18,7 @@ type alarms struct {
 }
 
 // look returns what is wrong now.
-func (a *alarms) look(fullest float64, faults int, more ...ctl.Alarm) (out []ctl.Alarm) {
+func (a *alarms) look(fullest float64, faults int, unreached bool, more ...ctl.Alarm) (out []ctl.Alarm) {
 	out = append(out, more...)
 	if fullest >= portsLow {
 		out = append(out, ctl.Alarm{
@@ -30,6 +30,12 @@ func (a *alarms) look(fullest float64, faults int, more ...ctl.Alarm) (out []ctl
 		out = append(out, ctl.Alarm{
 			Code: "media.fault", Text: fmt.Sprintf("%d media streams were ended by a fault of the box", faults),
 			Cure: "send the log to support",
+		})
+	}
+	if unreached {
+		out = append(out, ctl.Alarm{
+			Code: "media.stun", Text: "the STUN and TURN server does not run",
+			Cure: "see the log of mediad; another program may have its port",
 		})
 	}
 	a.mu.Lock()

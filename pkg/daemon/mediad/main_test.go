@@ -51,21 +51,34 @@ func child(socket string) error {
 
 func testConfig(socket string) Config {
 	dir := filepath.Dir(socket)
+	for _, folder := range []string{"en", "music"} { // else there is an alarm
+		folder = filepath.Join(dir, "sounds", folder)
+		_ = os.MkdirAll(folder, 0o700)
+		_ = os.WriteFile(filepath.Join(folder, "default.g722"), make([]byte, 8000), 0o600)
+	}
 	return Config{
 		Socket: socket, Version: "1.2.3", Ports: port.Config{First: 24000, Last: 24999}, Voice: 46, Video: 34, Loops: 2,
-		Data: filepath.Join(dir, "data"), Admin: filepath.Join(dir, "admin.sock"),
+		Data: filepath.Join(dir, "data"), Admin: filepath.Join(dir, "admin.sock"), Sounds: filepath.Join(dir, "sounds"),
 	}
 }
 
 // start runs a mediad in this process until the test ends.
 func start(t *testing.T) ctl.Media {
 	t.Helper()
+	return startWith(t, func(*Config) {})
+}
+
+// startWith runs a mediad whose configuration is changed before.
+func startWith(t *testing.T, change func(*Config)) ctl.Media {
+	t.Helper()
 	n, err := notify.New()
 	if err != nil {
 		t.Fatal(err)
 	}
 	socket := filepath.Join(t.TempDir(), "media.sock")
-	d, err := New(testConfig(socket), n, nil, slog.New(slog.DiscardHandler))
+	cfg := testConfig(socket)
+	change(&cfg)
+	d, err := New(cfg, n, nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -16,8 +18,10 @@ import (
 	"github.com/coraltele/sanchar/pkg/base/slogx"
 	"github.com/coraltele/sanchar/pkg/media/port"
 	"github.com/coraltele/sanchar/pkg/media/relay"
+	"github.com/coraltele/sanchar/pkg/media/secure/handshake"
 	"github.com/coraltele/sanchar/pkg/media/session"
 	"github.com/coraltele/sanchar/pkg/media/session/snapshot"
+	"github.com/coraltele/sanchar/pkg/media/turn"
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
 	"github.com/coraltele/sanchar/pkg/platform/notify"
 	"github.com/coraltele/sanchar/pkg/rtp/tone"
@@ -34,13 +38,14 @@ type Config struct {
 	Socket       string
 	Version      string
 	Ports        port.Config
-	Voice, Video uint8  // DSCP
-	Loops        int    // 0 is one for each core
-	NoRing       bool   // a system call for each packet, for comparison
-	Data         string // folder of what mediad keeps; empty: nothing is recorded
-	Admin        string // socket of admind, which takes recordings
-	Sounds       string // folder of the box's texts and music
-	Tones        string // whose tones are played: "itu" or "india"
+	Voice, Video uint8            // DSCP
+	Loops        int              // 0 is one for each core
+	NoRing       bool             // a system call for each packet, for comparison
+	Data         string           // folder of this daemon's files; "" keeps none, and nothing is recorded
+	Admin        string           // socket of admind, which takes recordings
+	Sounds       string           // folder of the box's texts and music
+	Tones        string           // whose tones are played: "itu" or "india"
+	STUN         []netip.AddrPort // where clients ask for their address and for relays
 }
 
 // Daemon is mediad.
@@ -58,6 +63,9 @@ type Daemon struct {
 	studio *studio
 	loops  []*relay.Loop
 	table  *session.Table
+	turn   *turn.Server
+
+	unreached atomic.Bool // the STUN server does not run
 }
 
 // New returns a mediad that takes back what its supervisor handed to it. Run owns those descriptors.
@@ -73,7 +81,14 @@ func New(cfg Config, n *notify.Notifier, handed map[string][]int, log *slog.Logg
 	if err != nil {
 		return nil, err
 	}
-	return &Daemon{cfg: cfg, log: log, notify: n, handed: handed, started: time.Now(), pool: pool, tones: plan}, nil
+	server, err := turn.New(turn.Config{
+		Listen: cfg.STUN, First: cfg.Ports.First, Last: cfg.Ports.Last,
+		Peers: &turn.Peers{First: cfg.Ports.First, Last: cfg.Ports.Last}, Log: slogx.Part(log, "turn"),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &Daemon{cfg: cfg, log: log, notify: n, handed: handed, started: time.Now(), pool: pool, tones: plan, turn: server}, nil
 }
 
 // Run serves until ctx ends. Media that a process before us relayed flows again before it answers.
@@ -96,11 +111,15 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 	if err := d.startLoops(media, &wg, failed); err != nil {
 		return err
 	}
+	identity, err := d.identity()
+	if err != nil {
+		return err
+	}
 	if d.studio, err = d.openStudio(); err != nil {
 		return err
 	}
 	if d.table, err = session.New(session.Config{Voice: d.cfg.Voice, Video: d.cfg.Video, Tones: d.tones}, session.Deps{
-		Ports: d.pool, Loops: d.loops, Area: area, Tell: d.hub.tell, Log: slogx.Part(d.log, "session"),
+		Ports: d.pool, Loops: d.loops, Area: area, Tell: d.hub.tell, Log: slogx.Part(d.log, "session"), Identity: identity,
 		Deck: d.studio.deck, Work: d.studio.work, Sounds: d.studio.sounds,
 	}); err != nil {
 		return err
@@ -111,8 +130,21 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 	}
 	d.studio.run(media, &wg)
 	wg.Go(func() { failed <- d.table.Run(media) })
+	wg.Go(func() { d.reach(media) })
 	err = d.serve(ctx, failed)
 	return errors.Join(err, d.table.Keep())
+}
+
+// identity returns the certificate for media. One that cannot be kept serves until the next start.
+func (d *Daemon) identity() (*handshake.Identity, error) {
+	if d.cfg.Data != "" {
+		id, err := handshake.LoadIdentity(d.cfg.Data, time.Now())
+		if err == nil {
+			return id, nil
+		}
+		d.log.Error("the certificate for media is not kept", "err", err)
+	}
+	return handshake.NewIdentity(time.Now())
 }
 
 func (d *Daemon) startLoops(ctx context.Context, wg *sync.WaitGroup, failed chan<- error) error {

@@ -47,6 +47,7 @@ type Stream struct {
 	sinks     []Sink
 	digits    Sink   // nil: nobody
 	sent      uint32 // SSRC of the last packet to the party
+	detached  bool   // the sockets may be another's by now
 	state     State
 	reports   reports
 }
@@ -105,6 +106,7 @@ func (s *Stream) Detach() {
 		s.loop.remove(&s.rtcp)
 	}
 	s.route, s.terms, s.sinks, s.digits, s.guard, s.bundle = Route{}, Terms{}, nil, nil, Guard{}, bundle{}
+	s.detached = true
 }
 
 // Loop returns the loop that owns the stream.

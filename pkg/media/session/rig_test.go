@@ -232,6 +232,12 @@ func (c *call) talk() {
 	c.a.hears(true)
 }
 
+// again ends a table and starts another on what it left.
+func (r *rig) again(k *keeper) *rig {
+	r.t.Helper()
+	return r.restart(k, nil)
+}
+
 // restart ends a table and starts another on what it left.
 func (r *rig) restart(k *keeper, deck *recorder.Deck) *rig {
 	r.t.Helper()

@@ -88,7 +88,7 @@ func (s *session) connect() {
 			r.SetDigits(nil)
 		}
 		if v.other != nil {
-			v.other.setWay(v.plan.Types, v.line != nil && !v.onlyComfort(now))
+			v.other.setTapped(v.line != nil && !v.onlyComfort(now))
 		}
 	}
 	s.streams(func(_ *leg, _ int, st *stream) {
@@ -106,14 +106,12 @@ func (s *session) connect() {
 	})
 }
 
-// setWay changes how what comes from a stream goes on, if it is not so already.
-func (st *stream) setWay(types *relay.Types, tapped bool) {
-	same := st.route.Tapped == tapped && (st.route.Types == nil) == (types == nil)
-	if same && (types == nil || *types == *st.route.Types) {
-		return
+// setTapped says whether the box speaks to whom the stream's media goes to, instead of it.
+func (st *stream) setTapped(tapped bool) {
+	if st.route.Tapped != tapped {
+		st.route.Tapped = tapped
+		st.relay.SetRoute(st.route)
 	}
-	st.route.Types, st.route.Tapped = types, tapped
-	st.relay.SetRoute(st.route)
 }
 
 // hushLocked ends what the box does in a session that is over.

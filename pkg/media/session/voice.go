@@ -45,8 +45,7 @@ type playing struct {
 
 // sayable reports whether the box can speak to a party: in clear or with keys that it has.
 func (st *stream) sayable() bool {
-	return st.said != nil && strings.EqualFold(st.kind, "audio") && !st.said.Secure && st.said.Protection != ctl.Through &&
-		!st.state.Encrypted && wants(st.said) && receives(st.said.Direction)
+	return st.said != nil && strings.EqualFold(st.kind, "audio") && st.readable() && wants(st.said) && receives(st.said.Direction)
 }
 
 // voices brings the voices of a session up to date with its streams, and returns those that are left over.
@@ -66,7 +65,7 @@ func (s *session) voicesNow() (left []*voice) {
 			s.voices[st.relay] = v
 		}
 		v.st, v.other, v.plan = st, l.other(i), transcode.Plan{}
-		if v.other != nil && v.other.said != nil && st.said != nil && v.other.sayableBack() {
+		if v.other != nil && v.other.said != nil && st.said != nil && v.other.readable() {
 			v.plan = transcode.PlanOf(v.other.said, st.said)
 		}
 	})
@@ -79,9 +78,9 @@ func (s *session) voicesNow() (left []*voice) {
 	return left
 }
 
-// sayableBack reports whether what a party sends can be read.
-func (st *stream) sayableBack() bool {
-	return !st.said.Secure && st.said.Protection != ctl.Through && !st.state.Encrypted
+// readable reports whether the box has the keys of what a party sends and hears, or there are none.
+func (st *stream) readable() bool {
+	return !st.state.Encrypted && (st.locked() || (!st.said.Secure && st.secrets.protection != ctl.Through))
 }
 
 // speaks reports whether the box has to speak to the party.
@@ -140,7 +139,7 @@ func closeLine(l *transcode.Line) func() {
 
 // listen gives the line the ear of the other party, if that is to be heard.
 func (v *voice) listen() (err error) {
-	if v.other == nil || v.other.said == nil || !flows(v.other, v.st) || !v.other.sayableBack() {
+	if v.other == nil || v.other.said == nil || !flows(v.other, v.st) || !v.other.readable() {
 		if v.ear != nil {
 			v.line.SetEar(nil)
 		}
@@ -162,7 +161,7 @@ func (v *voice) listen() (err error) {
 // tuneDigits makes the sink for the keys of the party, if it tells them by events.
 func (t *Table) tuneDigits(s *session, v *voice) (old *transcode.KeyTap, err error) {
 	clock := uint32(0)
-	if v.st.said != nil && v.st.sayableBack() && t.work != nil {
+	if v.st.said != nil && v.st.readable() && t.work != nil {
 		for _, f := range transcode.Told(v.st.said) {
 			if strings.EqualFold(f.Encoding, "telephone-event") && clock == 0 {
 				clock = f.ClockRate

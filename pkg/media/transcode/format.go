@@ -5,10 +5,10 @@ package transcode
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
-	"github.com/coraltele/sanchar/pkg/media/relay"
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
 )
 
@@ -79,7 +79,6 @@ func Speech(said *ctl.MediaStream) (out Out, ok bool) {
 
 // Plan is how media goes from one party to another.
 type Plan struct {
-	Types     *relay.Types // nil: packets pass as they are
 	Transcode bool
 	From      string // encodings, if transcoded
 	To        string
@@ -94,80 +93,28 @@ func Told(said *ctl.MediaStream) []ctl.MediaFormat {
 }
 
 // PlanOf decides how audio goes from a party to another. It is transcoded only if the parties share no
-// codec; what they share passes, with the payload type that the receiver has for it.
+// codec; what they share passes.
 func PlanOf(from, to *ctl.MediaStream) Plan {
 	told := Told(from)
-	if len(told) == 0 || len(to.Formats) == 0 {
-		return Plan{}
-	}
-	types, same, shared := mapTypes(told, to.Formats)
 	var speaks string
 	for i := range told {
-		if _, ok := wayOf(&told[i]); ok {
-			speaks = told[i].Encoding
-			break
+		f := &told[i]
+		if !isKeys(f) && !isNoise(f) && slices.ContainsFunc(to.Formats, func(o ctl.MediaFormat) bool { return equal(f, &o) }) {
+			return Plan{}
+		}
+		if _, ok := wayOf(f); ok && speaks == "" {
+			speaks = f.Encoding
 		}
 	}
 	out, hears := Speech(to)
-	switch {
-	case !shared && speaks != "" && hears:
-		return Plan{Transcode: true, From: speaks, To: out.Voice.Encoding}
-	case same || !shared:
+	if speaks == "" || !hears {
 		return Plan{}
 	}
-	return Plan{Types: types}
-}
-
-// mapTypes gives each payload type of told that of the same format in takes. same: they are equal.
-// shared: there is one of voice.
-func mapTypes(told, takes []ctl.MediaFormat) (types *relay.Types, same, shared bool) {
-	types = new(relay.Types)
-	for i := range types {
-		types[i] = relay.DropType
-	}
-	same = true
-	for i := range told {
-		f := &told[i]
-		at := find(takes, f)
-		if at < 0 {
-			continue
-		}
-		types[f.PayloadType&0x7f] = takes[at].PayloadType & 0x7f
-		same = same && takes[at].PayloadType == f.PayloadType
-		shared = shared || (!isKeys(f) && !isNoise(f))
-	}
-	return types, same, shared
-}
-
-// find returns the index of the format that is the same as f, the one with its payload type before others.
-func find(formats []ctl.MediaFormat, f *ctl.MediaFormat) int {
-	found := -1
-	for i := range formats {
-		if !equal(&formats[i], f) {
-			continue
-		}
-		if formats[i].PayloadType == f.PayloadType {
-			return i
-		}
-		if found < 0 {
-			found = i
-		}
-	}
-	return found
+	return Plan{Transcode: true, From: speaks, To: out.Voice.Encoding}
 }
 
 func equal(a, b *ctl.MediaFormat) bool {
 	return strings.EqualFold(a.Encoding, b.Encoding) && a.ClockRate == b.ClockRate && max(a.Channels, 1) == max(b.Channels, 1)
-}
-
-// TakesKeys reports whether a party takes telephone events.
-func TakesKeys(said *ctl.MediaStream) bool {
-	for i := range said.Formats {
-		if isKeys(&said.Formats[i]) {
-			return true
-		}
-	}
-	return false
 }
 
 // errFormat is of a format that the box has no codec for.
