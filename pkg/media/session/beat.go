@@ -102,8 +102,14 @@ func (t *Table) watchLocked(s *session, now int64) {
 			look.Expected = false
 		}
 		st.watch.See(look, func(kind string) {
-			t.tell(ctl.MediaEvent{Session: s.id, Leg: l.id, Index: i, Kind: kind, Remote: look.Remote, At: time.Now()})
+			ev := ctl.MediaEvent{Session: s.id, Leg: l.id, Index: i, Kind: kind, Remote: look.Remote, At: time.Now()}
+			if kind == ctl.MediaOneWay {
+				ev.Text = st.unheard()
+				st.fault(ev.Kind, ev.Text)
+			}
+			t.tell(ev)
 		})
+		t.healLocked(s, l, i, look.Expected)
 	})
 }
 

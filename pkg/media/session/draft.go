@@ -283,7 +283,7 @@ func (d *draft) leave(now int64) {
 // account is what is told of a stream.
 func (st *stream) account(l *leg, i int, c quality.Clock) ctl.StreamStats {
 	out := quality.Stats(&st.state, st.said, c)
-	out.Leg, out.Index, out.Kind, out.Recorded, out.Transcoded = l.id, i, st.kind, st.recorded, st.transcoded
+	out.Leg, out.Index, out.Kind, out.Recorded, out.Transcoded, out.Faults = l.id, i, st.kind, st.recorded, st.transcoded, st.faults
 	l.base(i).protected(&out)
 	out.Direct = st.notice.direct
 	return out

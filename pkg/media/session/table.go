@@ -158,7 +158,9 @@ type stream struct {
 	agentOf    string // whom the agent answers
 	notice     notice
 
-	route      relay.Route       // as it was last set
+	route      relay.Route // as it was last set
+	doctor     quality.Doctor
+	faults     []ctl.MediaFault
 	tapped     bool              // it has sinks
 	recorded   bool              // at some time
 	transcoded string            // "opus>PCMU", at some time
