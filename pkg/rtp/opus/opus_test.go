@@ -157,8 +157,9 @@ func tone(rate int, seconds float64) []int16 {
 func bestSNR(want, got []int16, maxDelay int) (best float64, delay int) {
 	best = math.Inf(-1)
 	start := len(want) / 4 // where coders have settled
+	part := want[start : start+5*maxDelay]
 	for d := range maxDelay {
-		if db := snr(want[start:len(want)-maxDelay], got[start+d:len(got)-maxDelay+d]); db > best {
+		if db := snr(part, got[start+d:][:len(part)]); db > best {
 			best, delay = db, d
 		}
 	}
