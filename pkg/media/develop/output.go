@@ -52,6 +52,8 @@ const (
 	// complexity of what is encoded here: the lowest, since it is for every call. What that costs in
 	// quality is far below what the telephone took from it.
 	complexity = 1
+	// bitrate is plenty for speech of the telephone.
+	bitrate = 24000
 	// maxLost slots without sound are left to the player to conceal; then it is silence.
 	maxLost = 3
 	// preSkip is the delay of the encoder (RFC 7845 §4.2): what it begins with is not played.
@@ -110,7 +112,7 @@ func (s *side) next(in *slot) ([]byte, error) {
 
 func (s *side) encode(pcm []int16) ([]byte, error) {
 	if s.encoder == nil {
-		e, err := opus.NewEncoder(opus.Config{Rate: s.rate, Complexity: complexity})
+		e, err := opus.NewEncoder(opus.Config{Rate: s.rate, Complexity: complexity, Bitrate: bitrate})
 		if err != nil {
 			return nil, err
 		}
