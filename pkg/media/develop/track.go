@@ -34,16 +34,15 @@ type track struct {
 	waiting []waiting // in order of their numbers
 
 	// Of the source that speaks.
-	any       bool
-	ssrc      uint32
-	clock     uint32
-	anchor    time.Duration // where the packet of stamp stands
-	stamp     uint32
-	number    uint16        // of the last packet that was placed
-	end       time.Duration // of its sound
-	last      transcode.Decoder
-	frame     []int16
-	converted []byte
+	any    bool
+	ssrc   uint32
+	clock  uint32
+	anchor time.Duration // where the packet of stamp stands
+	stamp  uint32
+	number uint16        // of the last packet that was placed
+	end    time.Duration // of its sound
+	last   transcode.Decoder
+	frame  []int16
 }
 
 // waiting is a packet that others may still overtake.

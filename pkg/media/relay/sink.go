@@ -33,6 +33,14 @@ func (s *Stream) Send(p header.Packet) bool {
 	return l.send(s, b)
 }
 
+// SendReport queues a compound of RTCP of the box's own, in clear, to the stream's party.
+func (s *Stream) SendReport(compound []byte) {
+	if b := s.loop.drafts.take(s.loop, len(compound)); b != nil {
+		copy(b, compound)
+		s.loop.sendReport(s, b)
+	}
+}
+
 // Types says which payload type a packet gets by the one that it comes with. It is not changed once set.
 type Types [128]uint8
 

@@ -77,12 +77,13 @@ func (t *Table) lookLocked(l *relay.Loop, sessions map[*session]struct{}) error 
 
 // look copies what the relay knows. It runs inside the loop.
 func (s *session) look(now int64) {
-	s.streams(func(_ *leg, _ int, st *stream) {
+	s.streams(func(l *leg, i int, st *stream) {
 		st.relay.Tend(now)
 		st.state = st.relay.State()
 		if v := s.voices[st.relay]; v != nil && v.line != nil {
 			v.closed = v.line.Closed()
 		}
+		st.feedback(l.other(i))
 	})
 }
 

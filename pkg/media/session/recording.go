@@ -214,6 +214,7 @@ func (r *recording) tap(s *session) (old []*recorder.Tap, err error) {
 		var tap *recorder.Tap
 		if tap, err = r.rec.Tap(s.loop, trackOf(l, st, channel), s.loop.Now()); err == nil {
 			r.taps[st.relay] = tap
+			st.video.fresh = true
 		}
 	})
 	for stream, tap := range r.taps {

@@ -160,6 +160,7 @@ type stream struct {
 
 	route      relay.Route // as it was last set
 	doctor     quality.Doctor
+	video      video
 	faults     []ctl.MediaFault
 	tapped     bool              // it has sinks
 	recorded   bool              // at some time
