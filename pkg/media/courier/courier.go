@@ -3,8 +3,8 @@
 package courier
 
 import (
-	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -20,6 +20,7 @@ import (
 
 	"github.com/coraltele/sanchar/pkg/base/fsx"
 	"github.com/coraltele/sanchar/pkg/base/problem"
+	"github.com/coraltele/sanchar/pkg/media/develop"
 	"github.com/coraltele/sanchar/pkg/media/reel"
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
 	"github.com/coraltele/sanchar/pkg/platform/seal"
@@ -105,7 +106,7 @@ func owner(id, suffix string) []byte { return seal.Owner(nil, "recording", id, s
 
 // Add queues a file that write writes, which also says what goes with it. When it returns without error
 // the file will arrive.
-func (c *Courier) Add(id string, write func(io.Writer) (ctl.RecordingHead, error)) error {
+func (c *Courier) Add(id string, write func(develop.File) (ctl.RecordingHead, error)) error {
 	f, err := os.OpenFile(c.path(id, fileSuffix), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
@@ -116,6 +117,11 @@ func (c *Courier) Add(id string, write func(io.Writer) (ctl.RecordingHead, error
 	}
 	if err := errors.Join(f.Sync(), f.Close()); err != nil {
 		return err
+	}
+	if len(about.Patches) > 0 {
+		if err := c.sumAgain(id, &about); err != nil {
+			return err
+		}
 	}
 	if err := c.describe(id, about); err != nil {
 		return err
@@ -133,22 +139,56 @@ func (c *Courier) Add(id string, write func(io.Writer) (ctl.RecordingHead, error
 // fileBlock is how much of a file is sealed at once.
 const fileBlock = 64 << 10
 
-func (c *Courier) fill(f io.Writer, id string, write func(io.Writer) (ctl.RecordingHead, error)) (ctl.RecordingHead, error) {
+func (c *Courier) fill(f io.Writer, id string, write func(develop.File) (ctl.RecordingHead, error)) (about description, err error) {
 	sealer, err := reel.NewSealer(f, c.cfg.Key, owner(id, fileSuffix))
 	if err != nil {
-		return ctl.RecordingHead{}, err
+		return about, err
 	}
 	s := newSummer(sealer)
-	about, err := write(s)
+	about.RecordingHead, err = write(s)
 	if err == nil {
 		err = s.w.Flush()
 	}
-	about.ID, about.Size, about.SHA256 = id, s.size, s.hash.Sum(nil)
+	about.ID, about.Size, about.SHA256, about.Patches = id, s.size, s.hash.Sum(nil), s.sorted()
 	return about, err
 }
 
+// description goes with a file on the disk.
+type description struct {
+	ctl.RecordingHead
+	Patches []patch `json:"patches,omitempty"` // what is written over the file; it is sealed in order
+}
+
+// sumAgain makes the sum of a file with its patches.
+func (c *Courier) sumAgain(id string, about *description) error {
+	f, plain, err := c.open(id, about.Patches)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	hash := sha256.New()
+	if _, err := io.Copy(hash, plain); err != nil {
+		return err
+	}
+	about.SHA256 = hash.Sum(nil)
+	return nil
+}
+
+// open returns what a file holds.
+func (c *Courier) open(id string, patches []patch) (*os.File, io.Reader, error) {
+	f, err := os.Open(c.path(id, fileSuffix))
+	if err != nil {
+		return nil, nil, err
+	}
+	plain, err := reel.NewOpener(f, c.cfg.Key, owner(id, fileSuffix))
+	if err != nil {
+		return nil, nil, errors.Join(err, f.Close())
+	}
+	return f, &patched{r: plain, patches: patches}, nil
+}
+
 // describe writes what goes with a file: from then on it is queued.
-func (c *Courier) describe(id string, about ctl.RecordingHead) error {
+func (c *Courier) describe(id string, about description) error {
 	text, err := json.Marshal(about)
 	if err != nil {
 		return err
@@ -260,11 +300,11 @@ func (c *Courier) carry(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	var about ctl.RecordingHead
-	if err := json.NewDecoder(bytes.NewReader(text)).Decode(&about); err != nil {
+	var about description
+	if err := json.Unmarshal(text, &about); err != nil {
 		return err
 	}
-	f, err := os.Open(c.path(id, fileSuffix))
+	f, plain, err := c.open(id, about.Patches)
 	if errors.Is(err, fs.ErrNotExist) { // it was delivered; a crash left what goes with it
 		return os.Remove(c.path(id, aboutSuffix))
 	}
@@ -272,12 +312,8 @@ func (c *Courier) carry(ctx context.Context, id string) error {
 		return err
 	}
 	defer f.Close()
-	plain, err := reel.NewOpener(f, c.cfg.Key, owner(id, fileSuffix))
-	if err != nil {
-		return err
-	}
 	// A body that ends early fails in the client: its length is promised.
-	if err := c.cfg.Put(ctx, about, plain); err != nil {
+	if err := c.cfg.Put(ctx, about.RecordingHead, plain); err != nil {
 		return err
 	}
 	return errors.Join(os.Remove(c.path(id, fileSuffix)), os.Remove(c.path(id, aboutSuffix)))

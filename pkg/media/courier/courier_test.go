@@ -20,6 +20,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/coraltele/sanchar/pkg/base/problem"
+	"github.com/coraltele/sanchar/pkg/media/develop"
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
 	"github.com/coraltele/sanchar/pkg/platform/seal"
 )
@@ -70,8 +71,8 @@ func open(t *testing.T, dir string, a *archive) *Courier {
 }
 
 // sound writes a file of a few blocks.
-func sound(name string) func(io.Writer) (ctl.RecordingHead, error) {
-	return func(w io.Writer) (ctl.RecordingHead, error) {
+func sound(name string) func(develop.File) (ctl.RecordingHead, error) {
+	return func(w develop.File) (ctl.RecordingHead, error) {
 		for range 5000 {
 			if _, err := io.WriteString(w, "sound of "+name+", sound of "+name); err != nil {
 				return ctl.RecordingHead{}, err
@@ -188,7 +189,7 @@ func TestAFileThatCannotBeMadeLeavesNothing(t *testing.T) {
 	t.Parallel()
 	c := open(t, t.TempDir(), &archive{})
 	fault := errors.New("no sound in it")
-	if err := c.Add("one", func(io.Writer) (ctl.RecordingHead, error) { return ctl.RecordingHead{}, fault }); !errors.Is(err, fault) {
+	if err := c.Add("one", func(develop.File) (ctl.RecordingHead, error) { return ctl.RecordingHead{}, fault }); !errors.Is(err, fault) {
 		t.Errorf("got %v", err)
 	}
 	if left(t, c) != 0 {
@@ -235,7 +236,7 @@ func TestOverTheSocket(t *testing.T) {
 	c := open(t, dir, a)
 	c.cfg.Put = admin.StoreRecording
 	const long = 65 << 20
-	if err := c.Add("one", func(w io.Writer) (ctl.RecordingHead, error) {
+	if err := c.Add("one", func(w develop.File) (ctl.RecordingHead, error) {
 		_, err := io.CopyN(w, strings.NewReader(strings.Repeat("speech", long/6+1)), long)
 		return ctl.RecordingHead{ContentType: "audio/wav", About: map[string]string{"name": "नमस्ते"}}, err
 	}); err != nil {
@@ -258,5 +259,41 @@ func TestOverTheSocket(t *testing.T) {
 	_ = admin.Close()
 	if err := <-ended; err != nil {
 		t.Error(err)
+	}
+}
+
+// What is written over a file arrives so, and its sum is of that.
+func TestPatches(t *testing.T) {
+	t.Parallel()
+	a := &archive{}
+	c := open(t, t.TempDir(), a)
+	want := bytes.Repeat([]byte("sound"), 50000)
+	var got []byte
+	c.cfg.Put = func(ctx context.Context, head ctl.RecordingHead, body io.Reader) error {
+		var err error
+		if got, err = io.ReadAll(body); err != nil {
+			return err
+		}
+		return a.put(ctx, head, bytes.NewReader(got))
+	}
+	if err := c.Add("one", func(w develop.File) (ctl.RecordingHead, error) {
+		if _, err := w.Write(want); err != nil {
+			return ctl.RecordingHead{}, err
+		}
+		for _, at := range []int64{200000, 0, fileBlock - 3, 2 * fileBlock, int64(len(want)) - 6} {
+			if _, err := w.WriteAt([]byte("silent"), at); err != nil {
+				return ctl.RecordingHead{}, err
+			}
+			copy(want[at:], "silent")
+		}
+		if _, err := w.WriteAt([]byte("silent"), int64(len(want))-5); err == nil {
+			t.Error("written over the end")
+		}
+		return ctl.RecordingHead{}, nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.carryAll(t.Context()); err != nil || !bytes.Equal(got, want) || len(a.files) != 1 {
+		t.Errorf("%d bytes arrived, as they should: %v; %v", len(got), bytes.Equal(got, want), err)
 	}
 }

@@ -36,6 +36,7 @@ type developer struct {
 	next     int64 // slot to be written
 	slots    int64 // of the file
 	peaks    [2]peaks
+	pictures *webmFile // nil if there are none
 	rest     func()
 }
 
@@ -45,8 +46,16 @@ type output interface {
 	finish() error
 }
 
-// Develop writes the sound of a film to w. rest is called after every slot, so that others get their turn.
-func Develop(f *Film, w io.Writer, rest func()) (ctl.RecordingHead, error) {
+// File is what a recording is written to, from front to back. What must be known at its start and is known
+// at its end only is written over at last.
+type File interface {
+	io.Writer
+	io.WriterAt
+}
+
+// Develop writes the sound of a film to w, and its pictures if there are any. rest is called after every
+// slot, so that others get their turn.
+func Develop(f *Film, w File, rest func()) (ctl.RecordingHead, error) {
 	s, err := f.scan()
 	if err != nil {
 		return ctl.RecordingHead{}, err
@@ -59,13 +68,7 @@ func Develop(f *Film, w io.Writer, rest func()) (ctl.RecordingHead, error) {
 	for i := range d.channels {
 		d.channels[i] = newChannel(d.rate)
 	}
-	contentType := "audio/ogg"
-	if s.about.Format == FormatWAV {
-		contentType = "audio/wav"
-		d.out, err = newWAV(w, d.rate, d.slots)
-	} else {
-		d.out, err = newOgg(w, d.rate, s.about.Labels)
-	}
+	contentType, err := d.open(w, &s)
 	if err != nil {
 		return ctl.RecordingHead{}, err
 	}
@@ -80,14 +83,35 @@ func Develop(f *Film, w io.Writer, rest func()) (ctl.RecordingHead, error) {
 	}, nil
 }
 
+// open begins the file, and returns its type.
+func (d *developer) open(w File, s *scan) (contentType string, err error) {
+	switch {
+	case len(s.pictures) > 0:
+		d.pictures, err = newWebM(w, d.rate, s.pictures)
+		d.out = d.pictures
+		return "video/webm", err
+	case s.about.Format == FormatWAV:
+		d.out, err = newWAV(w, d.rate, d.slots)
+		return "audio/wav", err
+	}
+	d.out, err = newOgg(w, d.rate, s.about.Labels)
+	return "audio/ogg", err
+}
+
 func (d *developer) run(f *Film) error {
 	if _, err := f.each(func(part int, e reel.Entry, at time.Duration) error {
 		switch e.Kind {
 		case reel.KindTrack:
 			return d.begin(part, e)
 		case reel.KindPacket:
-			if t := d.tracks[[2]int{part, int(e.Track)}]; t != nil && header.Packet(e.Data).Valid(false) {
+			if !header.Packet(e.Data).Valid(false) {
+				return nil
+			}
+			if t := d.tracks[[2]int{part, int(e.Track)}]; t != nil {
 				t.put(e.Data, at)
+			}
+			if d.pictures != nil {
+				d.pictures.put([2]int{part, int(e.Track)}, e.Data, at)
 			}
 			return d.advance(at)
 		}

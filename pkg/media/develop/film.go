@@ -40,6 +40,8 @@ type scan struct {
 	paused time.Duration
 	torn   bool // a part has no end
 	wide   bool // something needs more than 8,000 samples a second
+
+	pictures map[[2]int]*pictures // tracks of video, by part and number, that have a picture to begin with
 }
 
 // each calls do for every entry, with its time since the recording began. A part that cannot be read ends
@@ -123,7 +125,8 @@ func (l *timeline) place(part int, e reel.Entry) (at time.Duration, ok bool) {
 
 // scan reads through the film.
 func (f *Film) scan() (s scan, err error) {
-	formats := map[[2]int]*reel.Track{}
+	formats, videos := map[[2]int]*reel.Track{}, map[[2]int]*pictures{}
+	s.pictures = map[[2]int]*pictures{}
 	var pausedAt time.Duration = -1
 	any := false
 	s.torn, err = f.each(func(part int, e reel.Entry, at time.Duration) error {
@@ -137,7 +140,12 @@ func (f *Film) scan() (s scan, err error) {
 		case reel.KindTrack:
 			t := new(reel.Track)
 			formats[[2]int{part, int(e.Track)}] = t
-			return json.Unmarshal(e.Data, t)
+			if err := json.Unmarshal(e.Data, t); err != nil {
+				return err
+			}
+			if t.Kind == "video" {
+				videos[[2]int{part, int(e.Track)}] = newPictures(t)
+			}
 		case reel.KindPause:
 			pausedAt = at
 		case reel.KindResume:
@@ -146,7 +154,15 @@ func (f *Film) scan() (s scan, err error) {
 			}
 			pausedAt = -1
 		case reel.KindPacket:
-			s.look(formats[[2]int{part, int(e.Track)}], e.Data)
+			id := [2]int{part, int(e.Track)}
+			s.look(formats[id], e.Data)
+			if p := videos[id]; p != nil && header.Packet(e.Data).Valid(false) {
+				p.put(e.Data, at)
+				p.done = nil // they are made again when they are written
+				if p.width > 0 {
+					s.pictures[id] = p
+				}
+			}
 		}
 		return nil
 	})

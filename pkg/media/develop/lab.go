@@ -3,7 +3,6 @@ package develop
 import (
 	"context"
 	"errors"
-	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -28,7 +27,7 @@ type LabConfig struct {
 	Key   *seal.Key
 	Owner func(id string) []byte
 	// Add keeps the file of a recording that write writes. Without error it is on disk.
-	Add func(id string, write func(io.Writer) (ctl.RecordingHead, error)) error
+	Add func(id string, write func(File) (ctl.RecordingHead, error)) error
 	Has func(id string) bool // it is kept already
 	Log *slog.Logger
 }
@@ -123,7 +122,7 @@ func (l *Lab) develop(ctx context.Context, id string) error {
 	slices.Sort(parts)
 	film := &Film{Parts: parts, Key: l.cfg.Key, Owner: l.cfg.Owner(id)}
 	if !l.cfg.Has(id) { // a crash may have come between
-		err = l.cfg.Add(id, func(w io.Writer) (ctl.RecordingHead, error) { return Develop(film, w, pacer(ctx)) })
+		err = l.cfg.Add(id, func(w File) (ctl.RecordingHead, error) { return Develop(film, w, pacer(ctx)) })
 	}
 	switch {
 	case errors.Is(err, ErrEmpty):

@@ -1,10 +1,8 @@
 package develop
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -19,7 +17,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // lab has one film that is good, one that holds nothing and one of another box.
-func lab(t *testing.T, add func(id string, write func(io.Writer) (ctl.RecordingHead, error)) error) (*Lab, string) {
+func lab(t *testing.T, add func(id string, write func(File) (ctl.RecordingHead, error)) error) (*Lab, string) {
 	t.Helper()
 	dir := t.TempDir()
 	put := func(id string, s *scene) {
@@ -49,11 +47,11 @@ func lab(t *testing.T, add func(id string, write func(io.Writer) (ctl.RecordingH
 func TestTheLabDevelopsWhatItCan(t *testing.T) {
 	t.Parallel()
 	added := map[string]int{}
-	l, dir := lab(t, func(id string, write func(io.Writer) (ctl.RecordingHead, error)) error {
-		var b bytes.Buffer
+	l, dir := lab(t, func(id string, write func(File) (ctl.RecordingHead, error)) error {
+		var b memory
 		_, err := write(&b)
 		if err == nil {
-			added[id] = b.Len()
+			added[id] = len(b)
 		}
 		return err
 	})
@@ -76,7 +74,7 @@ func TestAFilmStaysUntilItsFileIsKept(t *testing.T) {
 	t.Parallel()
 	full := errors.New("no room")
 	tried := make(chan struct{}, 10)
-	l, dir := lab(t, func(string, func(io.Writer) (ctl.RecordingHead, error)) error {
+	l, dir := lab(t, func(string, func(File) (ctl.RecordingHead, error)) error {
 		tried <- struct{}{}
 		return full
 	})
