@@ -46,6 +46,8 @@ type Switch interface {
 	SendMessage(ctx context.Context, in ctl.NewMessage) (ctl.SentMessage, error)
 	PushSettings(ctx context.Context) (ctl.PushSettings, error)
 	SetPushSettings(ctx context.Context, in ctl.PushSettings) error
+	MediaPolicy(ctx context.Context) (ctl.MediaPolicyState, error)
+	SetMediaPolicy(ctx context.Context, in ctl.MediaPolicyChange) (ctl.MediaPolicyState, error)
 }
 
 // Hooks tell other systems of messages.
@@ -115,6 +117,7 @@ func New(cfg Config) *API {
 	a.recordOperations()
 	a.fileOperations()
 	a.pushOperations()
+	a.mediaOperations()
 	a.messageOperations()
 	a.threadOperations()
 	a.sendOperation()

@@ -20,6 +20,7 @@ import (
 	"github.com/coraltele/sanchar/pkg/pbx/chat"
 	"github.com/coraltele/sanchar/pkg/pbx/dialplan"
 	"github.com/coraltele/sanchar/pkg/pbx/edge"
+	"github.com/coraltele/sanchar/pkg/pbx/mediapolicy"
 	"github.com/coraltele/sanchar/pkg/pbx/push"
 	"github.com/coraltele/sanchar/pkg/pbx/registrar"
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
@@ -70,6 +71,8 @@ type Daemon struct {
 	push     *push.Settings
 	outbox   *outbox.Outbox
 	failures *account.Failures
+
+	mediaPolicy *mediapolicy.Policy
 }
 
 // New returns the daemon. It opens nothing yet.
@@ -133,6 +136,9 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 	if err := d.openPush(); err != nil {
 		return err
 	}
+	if err := d.openMedia(); err != nil {
+		return err
+	}
 	plan := &dialplan.Plan{Ours: d.ours, Lookup: d.users.Lookup}
 	d.chat = chat.New(d.cfg.DataDir, chat.Deps{
 		Log: d.log, Wire: d.edge, Out: d.edge.NewOutgoing(), Devices: d.devices, Plan: plan, User: d.users.ByID, Domain: d.users.Domain,
@@ -140,7 +146,7 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 	})
 	d.calls, err = call.Open(d.cfg.RunDir, call.Deps{
 		Log: d.log, Wire: d.edge, Devices: d.devices, Relay: d.media, Waker: d.pusher, Plan: plan,
-		Domain: d.users.Domain, Watch: d.hub.tell, Message: d.chat.InDialog, Product: d.product(),
+		Rules: d.mediaRules, Domain: d.users.Domain, Watch: d.hub.tell, Message: d.chat.InDialog, Product: d.product(),
 		Record: func(r record.Call, kept func()) { d.write(record.KindCall, r.ID, r, kept) },
 	})
 	return err

@@ -69,6 +69,7 @@ type Deps struct {
 	Waker   Waker
 	Plan    *dialplan.Plan
 	User    func(id string) *account.Account
+	Rules   func(userID string) ctl.MediaRules // of a party's media
 	Domain  func() string
 	Record  func(rec record.Call, kept func())      // keeps a record and says when it is on disk
 	Watch   func(ctl.SwitchEvent)                   // told of each change that a person sees; must not block

@@ -40,6 +40,7 @@ type Switch struct {
 	hungUp    map[string]string // call id -> by
 	subs      map[chan ctl.SwitchEvent]bool
 	chat      ctl.ChatPolicy
+	media     ctl.MediaPolicyState
 	sent      []ctl.NewMessage
 }
 
@@ -120,6 +121,7 @@ func (s *Switch) handler() http.Handler {
 	})
 	ctl.Handle(mux, "POST /v1/digest", s.digest)
 	s.handlePush(mux)
+	s.handleMedia(mux)
 	ctl.Handle(mux, "GET /v1/ca", func(*http.Request, ctl.None) (ctl.Certificate, error) {
 		return ctl.Certificate{PEM: string(s.ca.pem)}, nil
 	})
