@@ -26,7 +26,7 @@ func planes() map[string]plane {
 		}},
 		"pbx": {rank: 4, line: []string{
 			"push", "account", "edge", "registrar", "dialplan",
-			"mediapolicy",
+			"mediapolicy", "terms",
 			"call", "chat",
 		}},
 		"media":   {rank: 4, line: []string{"port", "relay", "quality", "session"}},

@@ -79,7 +79,20 @@ type Call struct {
 	MOS      float64       `json:"mos,omitzero"` // the worst leg's
 	Legs     []Leg         `json:"legs"`
 	Referred string        `json:"referred,omitempty"` // id of the call that this one came from, by transfer
+
+	Protection string `json:"protection,omitempty"` // the weakest of the legs that were answered: Protection*
+	Direct     bool   `json:"direct,omitempty"`     // media went past the box
+	EndToEnd   bool   `json:"end_to_end,omitempty"` // the parties keyed for themselves: it could not be recorded
+	Transcoded bool   `json:"transcoded,omitempty"`
 }
+
+// How a leg's media was protected, weakest first.
+const (
+	ProtectionNone    = "none"
+	ProtectionThrough = "through" // by keys of the parties' own
+	ProtectionSDES    = "sdes"
+	ProtectionDTLS    = "dtls"
+)
 
 // Roles of a leg.
 const (
@@ -103,6 +116,7 @@ type Leg struct {
 	End       time.Time      `json:"end"`
 	Code      int            `json:"code"`
 	Cause     string         `json:"cause,omitempty"`
+	Secured   string         `json:"secured,omitempty"` // how its media was protected: Protection*
 	Streams   []Stream       `json:"streams,omitempty"`
 }
 
@@ -119,6 +133,20 @@ type Stream struct {
 	JitterOut  time.Duration  `json:"jitter_out"`
 	RoundTrip  time.Duration  `json:"round_trip,omitzero"`
 	MOS        float64        `json:"mos,omitzero"`
+	Suite      string         `json:"suite,omitempty"`      // of SRTP
+	ZRTP       bool           `json:"zrtp,omitempty"`       // the parties keyed end to end
+	Direct     bool           `json:"direct,omitempty"`     // it went past the box
+	Transcoded string         `json:"transcoded,omitempty"` // "opus>PCMU": what became of what the party sent
+	Refused    uint64         `json:"refused,omitempty"`    // packets that were not authentic
+	Faults     []Fault        `json:"faults,omitempty"`
+}
+
+// Fault is something that was wrong with a stream, and what the box did about it.
+type Fault struct {
+	At    time.Time `json:"at"`
+	Cause string    `json:"cause"`
+	Text  string    `json:"text,omitempty"`
+	Cure  string    `json:"cure,omitempty"` // empty: nothing helped
 }
 
 // Results of a registration.

@@ -92,6 +92,7 @@ type Engine struct {
 	strict  bool // of tests: a fault ends the process
 	failing atomic.Bool
 	packers sync.Pool // of *pack.Writer
+	known   *known
 
 	mu      sync.Mutex // guards what follows
 	calls   map[string]*Call
@@ -103,6 +104,7 @@ type Engine struct {
 func Open(dir string, deps Deps) (*Engine, error) {
 	e := &Engine{
 		deps: deps, log: slogx.Part(deps.Log, "call"), plan: deps.Plan, legs: newTable(), starts: newTable(), calls: map[string]*Call{}, ringing: map[string]map[*Call]struct{}{},
+		known: newKnown(),
 	}
 	e.packers.New = func() any { return new(pack.Writer) }
 	e.ctx, e.cancel = context.WithCancel(context.Background())

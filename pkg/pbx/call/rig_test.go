@@ -51,6 +51,17 @@ type rig struct {
 	notes    []push.Note // that woke devices
 	given    []string    // Call-IDs of those that were given up
 	nobody   bool        // nobody wakes devices
+
+	policy map[string]ctl.MediaRules // by user; others have encryption off
+}
+
+func (r *rig) rules(userID string) ctl.MediaRules {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if rules, ok := r.policy[strings.TrimPrefix(userID, "id-")]; ok {
+		return rules
+	}
+	return ctl.MediaRules{Encryption: ctl.EncryptionOff, Path: ctl.PathRelay, Transcoding: ctl.Off, Video: ctl.On, ZRTP: ctl.ZRTPPass}
 }
 
 // run runs a test in a bubble of virtual time.
@@ -86,7 +97,8 @@ func (r *rig) start() {
 			r.Reply(in, &checked.Reply{Code: 202, Reason: "Accepted"})
 			r.Release(in)
 		},
-		User: func(string) *account.Account { return nil },
+		User:  func(string) *account.Account { return nil },
+		Rules: r.rules,
 		Record: func(rec record.Call, kept func()) {
 			r.mu.Lock()
 			defer r.mu.Unlock()

@@ -107,7 +107,7 @@ func (c *Call) transferAnswered(l *Leg, in *edge.Inbound) {
 	if !in.HasSDP() {
 		body = l.theirText
 	}
-	if l.hear(body) != nil || c.checkAnswer(l) != nil {
+	if c.hearAnswer(l, body) != nil {
 		c.dropTarget(l)
 		return
 	}
@@ -117,6 +117,7 @@ func (c *Call) transferAnswered(l *Leg, in *edge.Inbound) {
 // bringTogether connects two legs at mediad and offers the one what the other has answered.
 func (c *Call) bringTogether(stay, come *Leg) {
 	c.joining = &joining{stay, come}
+	c.endThrough(come, stay)
 	up := ctl.MediaUpdate{Session: c.id, Legs: []ctl.MediaLeg{c.terms(come)}, Pairs: [][2]string{{stay.mediaID, come.mediaID}}}
 	if err := c.sendUpdate(up); err != nil {
 		c.log.Warn("the relay did not bring two legs together", "err", err)
@@ -296,6 +297,7 @@ func (c *Call) adoptLeg(l *Leg) {
 
 // inviteOver offers a leg that came from another call what who stays has said, then the other way.
 func (c *Call) inviteOver(stay, come *Leg) {
+	c.endThrough(stay, come)
 	if err := c.openTowards(stay, come); err != nil {
 		c.log.Warn("no media for a transfer", "err", err)
 		c.dropTarget(come)
@@ -355,6 +357,7 @@ func (c *Call) replaced(l *Leg) {
 		c.retire(l)
 		c.fail(r)
 	}
+	c.endThrough(c.a, l)
 	if err := c.openTowards(c.a, l); err != nil {
 		c.log.Warn("no media for a call", "err", err)
 		refuse(&checked.Reply{Code: 503, Reason: "Service Unavailable"})

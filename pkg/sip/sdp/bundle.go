@@ -64,6 +64,29 @@ func (m *Media) Ext(uri string) uint8 {
 	return 0
 }
 
+// FreeExt returns an id of one byte that no header extension of the m-line has; 0 if there is none.
+func (m *Media) FreeExt() uint8 {
+	var used [15]bool
+	for _, text := range [...]string{m.body, m.head} {
+		for text != "" {
+			var line string
+			line, text = nextLine(text)
+			v, ok := strings.CutPrefix(line, "a=extmap:")
+			id, _, _ := strings.Cut(v, " ")
+			id, _, _ = strings.Cut(id, "/")
+			if n, err := strconv.ParseUint(id, 10, 8); ok && err == nil && n < 15 && !strings.Contains(line, ExtMID) {
+				used[n] = true
+			}
+		}
+	}
+	for id := uint8(1); id < 15; id++ { // RFC 8285 §4.2
+		if !used[id] {
+			return id
+		}
+	}
+	return 0
+}
+
 // SSRCs returns the sources that the writer says it sends (RFC 5576 §4.1).
 func (m *Media) SSRCs() (list []uint32) {
 	for text := m.body; text != "" && len(list) < maxSSRCs; {

@@ -18,7 +18,7 @@ func (m *Media) Keyings() (k Keying) {
 	if !strings.Contains(m.Proto, "SAVP") {
 		k = Plain
 	}
-	if !strings.Contains(m.Proto, "RTP/") {
+	if !IsRTP(m.Proto) {
 		return k
 	}
 	if strings.HasPrefix(m.Proto, "UDP/TLS/") { // RFC 5764 §8
@@ -32,6 +32,9 @@ func (m *Media) Keyings() (k Keying) {
 	}
 	return k
 }
+
+// IsRTP reports whether a proto is a profile of RTP.
+func IsRTP(proto string) bool { return strings.Contains(proto, "RTP/") }
 
 // Profile returns the proto of an m-line (RFC 3551, RFC 3711 §12, RFC 4585 §8, RFC 5764 §8).
 func Profile(k Keying, feedback bool) string {

@@ -24,6 +24,7 @@ type Section struct {
 type Terms struct {
 	Through bool // keys are the parties' own: From's lines of them pass
 	Direct  bool // candidates are the parties' own, too: From's pass, with Candidates beside them
+	Chosen  bool // and so does which of them From has chosen
 
 	Addr        netip.Addr // another than the whole description's
 	Payloads    []Format   // in this order; nil passes From's
@@ -131,8 +132,10 @@ func (s *Section) says(line string) bool {
 		return false
 	case isKey(line):
 		return !t.Through
-	case strings.HasPrefix(line, "a=candidate:"), strings.HasPrefix(line, "a=remote-candidates:"):
+	case strings.HasPrefix(line, "a=candidate:"):
 		return !t.Direct
+	case strings.HasPrefix(line, "a=remote-candidates:"):
+		return !t.Chosen
 	case ours(line):
 		return true
 	case strings.HasPrefix(line, "a=extmap:"):
