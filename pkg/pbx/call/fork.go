@@ -169,7 +169,7 @@ func (c *Call) invite(l *Leg) {
 		}
 		if err != nil {
 			c.log.Warn("no media for a branch", "leg", l.id, "err", err)
-			c.dropBranch(l, failure{code: 503, reason: "Service Unavailable", header: []byte("Retry-After: 5\r\n")})
+			c.dropBranch(l, relayFailure(err))
 			return
 		}
 	}

@@ -46,6 +46,15 @@ func relayRefusal(err error) *checked.Reply {
 	return notAcceptable(fmt.Sprintf("%s %s: %s", f.Path, f.Value, f.Rule))
 }
 
+// relayFailure is what a caller hears when the relay gave no ports for what he has offered.
+func relayFailure(err error) failure {
+	r := relayRefusal(err)
+	if r.Code == 503 {
+		r.Header = "Retry-After: 5\r\n"
+	}
+	return failure{code: r.Code, reason: r.Reason, header: []byte(r.Header)}
+}
+
 // rules are what the policy said of a leg's party when the call came.
 func (c *Call) rules(l *Leg) *ctl.MediaRules {
 	if l.rules == nil {

@@ -486,6 +486,7 @@ type fakeRelay struct {
 	next     uint16
 	sessions map[string]*fakeSession
 	down     bool
+	keyless  bool // it gives ports only
 	closed   int
 }
 
@@ -504,12 +505,17 @@ func (f *fakeRelay) len() int {
 	return len(f.sessions)
 }
 
-func (f *fakeRelay) portsLocked(s *fakeSession, leg ctl.MediaLeg, n int) []ctl.MediaPorts {
+func (f *fakeRelay) portsLocked(s *fakeSession, leg ctl.MediaLeg, n int) ([]ctl.MediaPorts, error) {
 	for len(s.ports[leg.ID]) < n {
 		s.ports[leg.ID] = append(s.ports[leg.ID], ctl.MediaPorts{RTP: netip.AddrPortFrom(leg.Local, f.next), RTCP: netip.AddrPortFrom(leg.Local, f.next+1)})
 		f.next += 2
 	}
-	return s.ports[leg.ID]
+	for i := range s.ports[leg.ID] {
+		if err := f.keysLocked(&s.ports[leg.ID][i], &leg, i); err != nil {
+			return nil, err
+		}
+	}
+	return slices.Clone(s.ports[leg.ID]), nil
 }
 
 func (f *fakeRelay) Offer(_ context.Context, in ctl.MediaOffer) (out ctl.MediaOffered, err error) {
@@ -525,7 +531,10 @@ func (f *fakeRelay) Offer(_ context.Context, in ctl.MediaOffer) (out ctl.MediaOf
 	}
 	n := len(in.Leg.Streams)
 	s.legs[in.Leg.ID], s.legs[in.Peer.ID] = in.Leg, in.Peer
-	return ctl.MediaOffered{Leg: f.portsLocked(s, in.Leg, n), Peer: f.portsLocked(s, in.Peer, n)}, nil
+	if out.Leg, err = f.portsLocked(s, in.Leg, n); err == nil {
+		out.Peer, err = f.portsLocked(s, in.Peer, n)
+	}
+	return out, err
 }
 
 func (f *fakeRelay) Answer(_ context.Context, in ctl.MediaAnswer) error {
@@ -534,6 +543,9 @@ func (f *fakeRelay) Answer(_ context.Context, in ctl.MediaAnswer) error {
 	s := f.sessions[in.Session]
 	if s == nil || s.legs[in.Peer].ID == "" {
 		return fmt.Errorf("no session or leg")
+	}
+	if _, err := f.portsLocked(s, in.Leg, len(in.Leg.Streams)); err != nil {
+		return err
 	}
 	s.legs[in.Leg.ID] = in.Leg
 	s.pairs = [][2]string{{in.Leg.ID, in.Peer}}
@@ -550,7 +562,9 @@ func (f *fakeRelay) Update(_ context.Context, in ctl.MediaUpdate) (out ctl.Media
 	out.Ports = map[string][]ctl.MediaPorts{}
 	for _, l := range in.Legs {
 		s.legs[l.ID] = l
-		out.Ports[l.ID] = f.portsLocked(s, l, len(l.Streams))
+		if out.Ports[l.ID], err = f.portsLocked(s, l, len(l.Streams)); err != nil {
+			return out, err
+		}
 	}
 	if in.Pairs != nil {
 		s.pairs = in.Pairs

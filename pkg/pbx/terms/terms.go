@@ -17,6 +17,7 @@ const (
 	WhyPlain    = "encryption is required, and the answer has none"
 	WhyKeys     = "the profile is a secure one, and there are no keys"
 	WhyPrint    = "the certificate's fingerprint is missing or cannot be read"
+	WhySuite    = "a=crypto: the policy allows none of the suites"
 	WhyCodec    = "the parties have no codec in common"
 )
 
@@ -95,6 +96,10 @@ func Answering(s *sdp.Session, r *ctl.MediaRules) (t ctl.MediaTerms, why string)
 		if why = usable(m, p); why != "" {
 			continue // it may have left another way open
 		}
+		if p == ctl.SDES && !suits(m, r.Suites) {
+			why = WhySuite
+			continue
+		}
 		t = common(s, r)
 		t.Protection = p
 		t.Suites = suitesOf(p, r)
@@ -130,6 +135,12 @@ func usable(m *sdp.Media, p ctl.Protection) (why string) {
 	case ctl.Plain, ctl.Through:
 	}
 	return ""
+}
+
+// suits reports whether the party has keys for a suite of the policy.
+func suits(m *sdp.Media, suites []string) bool {
+	list, _ := m.Cryptos() // usable has looked at what is wrong
+	return len(suites) == 0 || slices.ContainsFunc(list, func(c sdp.Crypto) bool { return slices.Contains(suites, c.Suite) })
 }
 
 func suitesOf(p ctl.Protection, r *ctl.MediaRules) []string {
