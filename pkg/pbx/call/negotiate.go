@@ -108,6 +108,9 @@ func (c *Call) hearAnswer(l *Leg, body string) *checked.Reply {
 	if l.ours.Protection != t.Protection {
 		c.log.Info("a device has answered in clear", "leg", l.id, "offered", string(l.ours.Protection))
 		c.eng.known.refused(l, l.ours.Protection)
+		for i := range l.layout {
+			l.layout[i].proto = l.theirs.Media[i].Proto // by which it goes on
+		}
 	}
 	c.eng.known.learn(l, l.theirs, false)
 	l.ours = t
@@ -141,10 +144,12 @@ func (c *Call) askBlind(from, to *Leg) {
 
 // endThrough makes the box an end of a leg that had agreed with its party past it.
 func (c *Call) endThrough(from, to *Leg) {
-	if to.ours.ICE == ctl.ICEThrough || to.ours.Protection == ctl.Through {
+	if isThrough(to) {
 		c.askBlind(from, to)
 	}
 }
+
+func isThrough(l *Leg) bool { return l.ours.ICE == ctl.ICEThrough || l.ours.Protection == ctl.Through }
 
 // prepare decides how a device is asked: in which ways, one after another.
 func (c *Call) prepare(l *Leg) {

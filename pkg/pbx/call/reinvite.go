@@ -2,6 +2,7 @@ package call
 
 import (
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"time"
 
@@ -153,17 +154,59 @@ func (c *Call) relayOffer(l *Leg, in *edge.Inbound) (kept bool) {
 		c.log.Warn("the relay did not take an offer", "leg", l.id, "err", err)
 		return refuse(relayRefusal(err))
 	}
-	heard := string(other.ourText)
+	heard := other.voice()
 	body, err := c.describe(other, l)
 	if err != nil {
 		return refuse(&checked.Reply{Code: 500, Reason: "Server Internal Error"})
 	}
-	if string(body) == heard && other.state == legConfirmed && l.state == legConfirmed {
+	if sameButKeys(string(body), string(heard.text)) && other.state == legConfirmed && l.state == legConfirmed {
+		other.setVoice(heard)
 		return c.answerOffer(r, c.answerAlone(l, other))
 	}
 	c.relaying, r.passed = r, true
 	c.nextRequest(other, c.offerRequest(other, method, body, in.AppendPassed(nil)), func(res *edge.Inbound) { c.offerAnswered(r, res) })
 	return true
+}
+
+// voice is what we have said on a leg.
+type voice struct {
+	text   []byte
+	origin sdp.Origin
+	layout []mline
+	order  []int
+}
+
+func (l *Leg) voice() voice {
+	return voice{l.ourText, l.origin, append([]mline(nil), l.layout...), append([]int(nil), l.order...)}
+}
+
+func (l *Leg) setVoice(v voice) {
+	l.ourText, l.origin, l.layout, l.order = v.text, v.origin, v.layout, v.order
+}
+
+// sameButKeys reports whether two descriptions of ours differ only in what each leg has for itself:
+// version, keys, credentials and candidates.
+func sameButKeys(a, b string) bool {
+	for a != "" || b != "" {
+		var one, two string
+		one, a = nextOther(a)
+		two, b = nextOther(b)
+		if one != two {
+			return false
+		}
+	}
+	return true
+}
+
+// nextOther returns the next line that is not of keys or ways.
+func nextOther(text string) (line, rest string) {
+	for text != "" {
+		line, text, _ = strings.Cut(text, "\r\n")
+		if !slices.ContainsFunc([]string{"o=", "a=crypto:", "a=fingerprint:", "a=setup:", "a=ice-", "a=candidate:"}, func(p string) bool { return strings.HasPrefix(line, p) }) {
+			return line, text
+		}
+	}
+	return "", ""
 }
 
 // answerAlone answers an offer that changes nothing for the other side: other keys, or a way that

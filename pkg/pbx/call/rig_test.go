@@ -506,6 +506,9 @@ func (f *fakeRelay) len() int {
 }
 
 func (f *fakeRelay) portsLocked(s *fakeSession, leg ctl.MediaLeg, n int) ([]ctl.MediaPorts, error) {
+	for _, other := range s.legs { // as many as the one that it is paired with
+		n = max(n, len(other.Streams))
+	}
 	for len(s.ports[leg.ID]) < n {
 		s.ports[leg.ID] = append(s.ports[leg.ID], ctl.MediaPorts{RTP: netip.AddrPortFrom(leg.Local, f.next), RTCP: netip.AddrPortFrom(leg.Local, f.next+1)})
 		f.next += 2

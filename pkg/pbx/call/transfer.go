@@ -24,7 +24,12 @@ type transfer struct {
 }
 
 // joining is two legs of the call being given to each other.
-type joining struct{ stay, come *Leg }
+type joining struct {
+	stay, come *Leg
+
+	mediaID string // the relay leg that stay had, if it gets another
+	ours    ctl.MediaTerms
+}
 
 // refer takes a REFER within the dialog.
 func (c *Call) refer(l *Leg, in *edge.Inbound) {
@@ -116,29 +121,41 @@ func (c *Call) transferAnswered(l *Leg, in *edge.Inbound) {
 
 // bringTogether connects two legs at mediad and offers the one what the other has answered.
 func (c *Call) bringTogether(stay, come *Leg) {
-	c.joining = &joining{stay, come}
-	c.endThrough(come, stay)
-	up := ctl.MediaUpdate{Session: c.id, Legs: []ctl.MediaLeg{c.terms(come)}, Pairs: [][2]string{{stay.mediaID, come.mediaID}}}
+	c.joining = &joining{stay: stay, come: come}
+	up := ctl.MediaUpdate{Session: c.id, Legs: []ctl.MediaLeg{c.terms(come)}}
+	if isThrough(stay) {
+		up.Legs = append(up.Legs, c.endAnew(stay, come))
+	}
+	up.Pairs = [][2]string{{stay.mediaID, come.mediaID}}
 	if err := c.sendUpdate(up); err != nil {
 		c.log.Warn("the relay did not bring two legs together", "err", err)
-		c.joining = nil
 		c.dropTarget(come)
 		return
 	}
 	c.reoffer(stay, come, false, func(ok bool) { c.joined(ok) })
 }
 
+// endAnew makes the box an end of a leg that had agreed with its party past it: at ports of its own,
+// so that what was stays until the leg has taken the new.
+func (c *Call) endAnew(stay, come *Leg) ctl.MediaLeg {
+	c.joining.mediaID, c.joining.ours = stay.mediaID, stay.ours
+	c.askBlind(come, stay)
+	stay.mediaID = c.newMediaID()
+	return ctl.MediaLeg{ID: stay.mediaID, Local: c.mediaLocal(stay), Source: stay.flow.Remote.Addr(), Ours: stay.ours}
+}
+
 // joined ends a transfer in which both sides have been asked.
 func (c *Call) joined(ok bool) {
 	j := c.joining
-	c.joining = nil
 	if j == nil || c.state != stateUp {
+		c.joining = nil
 		return
 	}
 	if !ok {
 		c.dropTarget(j.come)
 		return
 	}
+	c.joining = nil
 	t := c.transfer
 	c.tellTransferor("200 OK", "terminated;reason=noresource")
 	if c.a == t.from {
@@ -150,9 +167,9 @@ func (c *Call) joined(ok bool) {
 	t.from.cause = "transferred"
 	c.gone = append(c.gone, t.from)
 	j.come.silent = false
-	if up := (ctl.MediaUpdate{Session: c.id, Drop: []string{t.from.mediaID}}); t.from.mediaID != "" {
-		if err := c.sendUpdate(up); err != nil {
-			c.log.Warn("the relay keeps a leg that left", "err", err)
+	for _, id := range [...]string{t.from.mediaID, j.mediaID} {
+		if id != "" {
+			c.dropRelay(id)
 		}
 	}
 	if t.from.state == legConfirmed {
@@ -163,6 +180,10 @@ func (c *Call) joined(ok bool) {
 
 // dropTarget gives up a target that answered, and with it the transfer.
 func (c *Call) dropTarget(l *Leg) {
+	if j := c.joining; j != nil && j.mediaID != "" {
+		j.stay.mediaID, j.stay.ours = j.mediaID, j.ours
+	}
+	c.joining = nil
 	c.bye(l, nil)
 	if c.transfer != nil {
 		c.transfer.leg = nil
@@ -303,9 +324,8 @@ func (c *Call) inviteOver(stay, come *Leg) {
 		c.dropTarget(come)
 		return
 	}
-	c.joining = &joining{stay, come}
+	c.joining = &joining{stay: stay, come: come}
 	c.reoffer(come, stay, true, func(ok bool) {
-		c.joining = nil
 		if !ok {
 			c.dropTarget(come)
 			return
