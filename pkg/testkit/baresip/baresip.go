@@ -31,6 +31,7 @@ type Config struct {
 	Server         netip.AddrPort
 	Transport      string  // "udp" or "tcp": over TLS it does not find the challenge that it knows
 	Tone           float64 // in hertz, played into each call
+	Encryption     string  // "srtp" (SDES) or "dtls", which it insists on; "" is none
 }
 
 // Event is what baresip tells of itself.
@@ -219,8 +220,8 @@ func (p *Phone) write() error {
 	if err := os.MkdirAll(p.dir, 0o700); err != nil {
 		return err
 	}
-	account := fmt.Sprintf("<sip:%s@%s>;auth_pass=%s;outbound=\"sip:%s;transport=%s\";regint=600;ptime=20;audio_codecs=opus/48000/2,pcmu,pcma\n",
-		p.User, p.Domain, p.Password, p.Server, p.Transport)
+	account := fmt.Sprintf("<sip:%s@%s>;auth_pass=%s;outbound=\"sip:%s;transport=%s\";regint=600;ptime=20;audio_codecs=opus/48000/2,pcmu,pcma%s\n",
+		p.User, p.Domain, p.Password, p.Server, p.Transport, p.encryption())
 	return errors.Join(
 		tone.Write(filepath.Join(p.dir, "tone.wav"), p.Tone, toneLength),
 		os.WriteFile(filepath.Join(p.dir, "config"), []byte(p.settings()), 0o600),
@@ -229,8 +230,24 @@ func (p *Phone) write() error {
 	)
 }
 
+func (p *Phone) encryption() string {
+	switch p.Encryption {
+	case "srtp":
+		return ";mediaenc=srtp-mand"
+	case "dtls":
+		return ";mediaenc=dtls_srtp"
+	}
+	return ""
+}
+
 func (p *Phone) settings() string {
 	modules := []string{"stdio", "g711", "opus", "aufile", "aubridge", "sndfile", "uuid"}
+	switch p.Encryption {
+	case "srtp":
+		modules = append(modules, "srtp")
+	case "dtls":
+		modules = append(modules, "srtp", "dtls_srtp")
+	}
 	apps := []string{"account", "contact", "menu", "ctrl_tcp"}
 	lines := []string{
 		"sip_listen 0.0.0.0:5060",

@@ -1,0 +1,106 @@
+package e2e
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/coraltele/sanchar/pkg/record"
+	"github.com/coraltele/sanchar/pkg/testkit/baresip"
+	"github.com/coraltele/sanchar/pkg/testkit/boxtest"
+	"github.com/coraltele/sanchar/pkg/testkit/linphone"
+)
+
+// party is a phone of any make in a call with another.
+type party interface {
+	Call(to string)
+	Answer() // the call that comes in
+	Up()     // the call that was made
+	Hears(want float64, others ...float64)
+	HangUp()
+	Over()
+	AoR() string
+}
+
+// linphoneParty is a linphonec with one call at a time.
+type linphoneParty struct {
+	*linphone.Phone
+	id int
+}
+
+func (p *linphoneParty) Call(to string) { p.id = p.Phone.Call(to) }
+func (p *linphoneParty) Up()            { p.Phone.Up(p.id) }
+func (p *linphoneParty) HangUp()        { p.Phone.HangUp(p.id) }
+func (p *linphoneParty) Over()          { p.Phone.Over(p.id) }
+func (p *linphoneParty) Answer() {
+	p.id = p.Incoming()
+	p.Phone.Answer(p.id)
+}
+
+func (p *linphoneParty) Hears(want float64, others ...float64) { p.Record().Hears(want, others...) }
+
+type baresipParty struct{ *baresip.Phone }
+
+func (p baresipParty) Over() { p.Phone.Over() }
+
+// party starts a phone of a make that wants an encryption: "", "srtp" (SDES) or "dtls".
+func (s *scene) party(maker, user, encryption string) party {
+	s.t.Helper()
+	if maker == "linphone" {
+		return &linphoneParty{Phone: s.phone(user, "tcp", func(c *linphone.Config) { c.Encryption = encryption })}
+	}
+	h := s.hosts[user]
+	return baresipParty{baresip.Start(s.t, h, baresip.Config{
+		User: user, Password: boxtest.Password(user), Domain: boxtest.Domain, Server: boxtest.Server(h, "tcp"), Transport: "tcp", Tone: hertz(user), Encryption: encryption,
+	})}
+}
+
+// Phones that protect their media in any two ways hear each other, and the record has what each leg was.
+func TestEveryPairOfEncryptions(t *testing.T) {
+	t.Parallel()
+	names := map[string]string{"": record.ProtectionNone, "srtp": record.ProtectionSDES, "dtls": record.ProtectionDTLS}
+	for _, makers := range [][2]string{{"linphone", "linphone"}, {"baresip", "linphone"}} {
+		for alice, first := range names {
+			for bob, second := range names {
+				t.Run(makers[0]+" "+first+", "+makers[1]+" "+second, func(t *testing.T) {
+					t.Parallel()
+					s := open(t, "alice", "bob")
+					a, b := s.party(makers[0], "alice", alice), s.party(makers[1], "bob", bob)
+					s.conversation(a, b, "alice", "bob")
+					s.conversation(b, a, "bob", "alice")
+					for _, r := range s.records(2) {
+						want := []string{first, second}
+						if r.Caller.User == "bob" {
+							want = []string{second, first}
+						}
+						if got := secured(r); strings.Join(got, " ") != strings.Join(want, " ") {
+							t.Errorf("record of %s calling: %v, want %v", r.Caller.User, got, want)
+						}
+					}
+				})
+			}
+		}
+	}
+}
+
+// secured is how the legs of a call were protected, the caller's first.
+func secured(r record.Call) (list []string) {
+	for _, l := range r.Legs {
+		if l.Secured != "" {
+			list = append(list, l.Secured)
+		}
+	}
+	return list
+}
+
+// conversation is a call in which each hears the other.
+func (s *scene) conversation(from, to party, caller, callee string) {
+	s.t.Helper()
+	from.Call(to.AoR())
+	to.Answer()
+	from.Up()
+	to.Hears(hertz(caller), hertz(callee))
+	from.Hears(hertz(callee), hertz(caller))
+	from.HangUp()
+	to.Over()
+	from.Over()
+}
