@@ -290,7 +290,7 @@ func TestABrowserCallsAPhone(t *testing.T) {
 		r.has(ok, "a=group:BUNDLE 0 1\r\n", "a=ice-lite\r\n", "UDP/TLS/RTP/SAVPF 0 126\r\n", "a=setup:passive\r\n", "a=fingerprint:sha-256 BB:", "a=mid:0\r\n", "a=mid:1\r\n", "a=rtcp-mux\r\n",
 			"a=extmap:4 urn:ietf:params:rtp-hdrext:sdes:mid\r\n", "a=candidate:box 1 UDP 2130706431 192.0.2.10 20000 typ host\r\n", "!a=candidate:box 2", "!a=rtcp:")
 		a.ack(ok, "")
-		at, bt := r.leg(0), r.leg(5000)
+		at, bt := r.leg(9), r.leg(5000)
 		if !at.Ours.Bundle || !at.Ours.Mux || at.Ours.ICE != ctl.ICELite || at.Streams[1].BundleOn != 1 || at.Streams[0].BundleOn != 0 || at.Streams[1].MID != "1" ||
 			at.Streams[0].MIDExt != 4 || len(at.Streams[0].SSRCs) != 1 || !at.Streams[0].Feedback {
 			t.Errorf("%+v", at)

@@ -145,6 +145,9 @@ func dressICE(sec *sdp.Section, t *ctl.MediaTerms, p *ctl.MediaPorts) {
 		kind, best = "relay", 0 // below whatever the parties have
 	}
 	for _, c := range p.ICE.Candidates {
+		if kind == "relay" {
+			c.Priority = uint32(256 - int(c.Component))
+		}
 		d.Candidates = append(d.Candidates, sdp.Candidate{
 			Foundation: c.Foundation, Component: c.Component, Priority: c.Priority, Addr: c.Addr, Type: c.Type, Related: c.Related,
 		})
