@@ -59,11 +59,11 @@ func (c *Call) fill(s *ctl.MediaStream, l *Leg, i int, told *sdp.Media) {
 	*s = terms.Stream(t, told, &l.ours)
 	s.Kind = kind
 	if l.ours.ICE == ctl.ICELite && t.Live() && !s.RTP.IsValid() { // its checks tell where it is (RFC 8840 §4.1.1)
-		any := netip.IPv4Unspecified()
+		anywhere := netip.IPv4Unspecified()
 		if c.mediaLocal(l).Is6() {
-			any = netip.IPv6Unspecified()
+			anywhere = netip.IPv6Unspecified()
 		}
-		s.RTP = netip.AddrPortFrom(any, t.Port)
+		s.RTP = netip.AddrPortFrom(anywhere, t.Port)
 	}
 	if kind == "video" {
 		s.Bandwidth = c.rules(l).VideoKbits

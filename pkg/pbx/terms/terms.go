@@ -164,30 +164,30 @@ func common(s *sdp.Session, r *ctl.MediaRules) (t ctl.MediaTerms) {
 
 // muxed reports whether RTCP may come on RTP's port in all streams that are in use.
 func muxed(s *sdp.Session) bool {
-	any := false
+	flows := false
 	for i := range s.Media {
 		if m := &s.Media[i]; live(m) {
 			if !m.Mux {
 				return false
 			}
-			any = true
+			flows = true
 		}
 	}
-	return any
+	return flows
 }
 
 // ice reports whether the party checks connectivity for all streams that are in use.
 func ice(s *sdp.Session) bool {
-	any := false
+	flows := false
 	for i := range s.Media {
 		if m := &s.Media[i]; live(m) {
 			if m.ICE().Ufrag == "" {
 				return false
 			}
-			any = true
+			flows = true
 		}
 	}
-	return any
+	return flows
 }
 
 // Taking are our terms towards a party that has answered what we asked, or why the answer cannot be
