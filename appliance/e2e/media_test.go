@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/coraltele/sanchar/pkg/platform/ctl"
 	"github.com/coraltele/sanchar/pkg/record"
 	"github.com/coraltele/sanchar/pkg/testkit/baresip"
 	"github.com/coraltele/sanchar/pkg/testkit/boxtest"
@@ -64,6 +65,7 @@ func TestEveryPairOfEncryptions(t *testing.T) {
 				t.Run(makers[0]+" "+first+", "+makers[1]+" "+second, func(t *testing.T) {
 					t.Parallel()
 					s := open(t, "alice", "bob")
+					s.policy(map[string]ctl.MediaRules{"alice": only(alice), "bob": only(bob)})
 					a, b := s.party(makers[0], "alice", alice), s.party(makers[1], "bob", bob)
 					s.conversation(a, b, "alice", "bob")
 					s.conversation(b, a, "bob", "alice")
@@ -79,6 +81,31 @@ func TestEveryPairOfEncryptions(t *testing.T) {
 				})
 			}
 		}
+	}
+}
+
+// only are the rules of a user whose phones have just one way.
+func only(encryption string) ctl.MediaRules {
+	switch encryption {
+	case "srtp":
+		return ctl.MediaRules{Encryption: ctl.EncryptionRequired, Kinds: []string{"sdes"}}
+	case "dtls":
+		return ctl.MediaRules{Encryption: ctl.EncryptionRequired, Kinds: []string{"dtls"}}
+	}
+	return ctl.MediaRules{Encryption: ctl.EncryptionOff}
+}
+
+// policy changes the rules of users.
+func (s *scene) policy(users map[string]ctl.MediaRules) {
+	s.t.Helper()
+	sw := s.box.Switch()
+	st, err := sw.MediaPolicy(s.t.Context())
+	if err == nil {
+		st.Users = users
+		_, err = sw.SetMediaPolicy(s.t.Context(), ctl.MediaPolicyChange{Policy: st.MediaPolicy, Was: st.Number, Who: "test"})
+	}
+	if err != nil {
+		s.t.Fatal(err)
 	}
 }
 
