@@ -65,6 +65,7 @@ type Leg struct {
 
 	mediaID     string // of the relay's leg; branches that see the same address in the same terms share one
 	ours        ctl.MediaTerms
+	continues   string      // the relay leg that it was in another call
 	feedback    bool        // our offers are of a profile with early feedback
 	added       bool        // our offers have codecs that the box can turn into the other side's
 	asks        []terms.Ask // that are left, should it refuse

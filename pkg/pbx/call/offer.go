@@ -149,12 +149,12 @@ func (c *Call) openTowards(from, to *Leg) error {
 	ctx, cancel := c.relayContext()
 	defer cancel()
 	asked := c.terms(from)
-	got, err := c.eng.deps.Relay.Offer(ctx, ctl.MediaOffer{Session: c.id, Leg: asked, Peer: ctl.MediaLeg{ID: id, Local: local, Ours: to.ours}})
+	got, err := c.eng.deps.Relay.Offer(ctx, ctl.MediaOffer{Session: c.id, Leg: asked, Peer: ctl.MediaLeg{ID: id, Local: local, Ours: to.ours, Continues: to.continues}})
 	if err != nil {
 		return fmt.Errorf("offer to the relay: %w", err)
 	}
 	c.media.open = true
-	to.mediaID = id
+	to.mediaID, to.continues = id, ""
 	c.media.said[from.mediaID] = saidNow(&asked)
 	c.media.ports[from.mediaID], c.media.ports[id] = got.Leg, got.Peer
 	return nil

@@ -270,6 +270,7 @@ func (c *Call) surrender(tag, callID, userID string, to *Call) (given *Leg, targ
 		c.b = nil
 	}
 	c.given = append(c.given, given.record())
+	given.continues = c.id + "/" + given.mediaID
 	given.timer.due.stop()
 	if c.handed == nil {
 		c.handed = map[string]*Call{}
