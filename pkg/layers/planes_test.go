@@ -27,6 +27,7 @@ func planes() map[string]plane {
 		"pbx": {rank: 4, line: []string{
 			"push", "account", "edge", "registrar", "dialplan",
 			"mediapolicy", "terms",
+			"recording",
 			"call", "chat",
 		}},
 		"media": {rank: 4, line: []string{
@@ -43,7 +44,7 @@ func planes() map[string]plane {
 			"turn",
 			"session",
 		}},
-		"archive": {rank: 4, line: []string{"search", "records", "ingest", "vault", "scan", "exchange", "hooks"}},
+		"archive": {rank: 4, line: []string{"search", "records", "ingest", "vault", "recordings", "scan", "exchange", "hooks"}},
 		"network": {rank: 4, line: []string{"netmon"}},
 		"console": {rank: 4, line: []string{"auth", "events", "provision", "web", "api"}},
 		"daemon":  {rank: 5, line: []string{"switchd", "mediad", "admind", "netd"}},

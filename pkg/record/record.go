@@ -78,12 +78,24 @@ type Call struct {
 	Codecs   []string      `json:"codecs,omitempty"`
 	MOS      float64       `json:"mos,omitzero"` // the worst leg's
 	Legs     []Leg         `json:"legs"`
-	Referred string        `json:"referred,omitempty"` // id of the call that this one came from, by transfer
+	// Recordings are ids of what was recorded of it.
+	Recordings []string `json:"recordings,omitempty"`
+	Faults     []Fault  `json:"faults,omitempty"`   // of its media, while it was up
+	Referred   string   `json:"referred,omitempty"` // id of the call that this one came from, by transfer
 
 	Protection string `json:"protection,omitempty"` // the weakest of the legs that were answered: Protection*
 	Direct     bool   `json:"direct,omitempty"`     // media went past the box
 	EndToEnd   bool   `json:"end_to_end,omitempty"` // the parties keyed for themselves: it could not be recorded
 	Transcoded bool   `json:"transcoded,omitempty"`
+}
+
+// Fault is something that was wrong with the media of a call.
+type Fault struct {
+	At    time.Time `json:"at"`
+	Role  string    `json:"role,omitempty"` // of the leg, in a call's faults
+	Cause string    `json:"cause"`          // "one-way", "silent", "insecure", ...
+	Text  string    `json:"text,omitempty"` // in words
+	Cure  string    `json:"cure,omitempty"` // what the box did that helped; empty: nothing did
 }
 
 // How a leg's media was protected, weakest first.
@@ -139,14 +151,6 @@ type Stream struct {
 	Transcoded string         `json:"transcoded,omitempty"` // "opus>PCMU": what became of what the party sent
 	Refused    uint64         `json:"refused,omitempty"`    // packets that were not authentic
 	Faults     []Fault        `json:"faults,omitempty"`
-}
-
-// Fault is something that was wrong with a stream, and what the box did about it.
-type Fault struct {
-	At    time.Time `json:"at"`
-	Cause string    `json:"cause"`
-	Text  string    `json:"text,omitempty"`
-	Cure  string    `json:"cure,omitempty"` // empty: nothing helped
 }
 
 // Results of a registration.

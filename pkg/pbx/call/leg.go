@@ -8,6 +8,7 @@ import (
 
 	"github.com/coraltele/sanchar/pkg/base/ids"
 	"github.com/coraltele/sanchar/pkg/pbx/edge"
+	"github.com/coraltele/sanchar/pkg/pbx/recording"
 	"github.com/coraltele/sanchar/pkg/pbx/terms"
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
 	"github.com/coraltele/sanchar/pkg/record"
@@ -81,7 +82,10 @@ type Leg struct {
 	origin      sdp.Origin
 	done        bool // nothing more is to be said
 	unreachable bool
-	silent      bool // mediad hears nothing where it should
+	silent      bool   // mediad hears nothing where it should
+	hears       string // what the box plays to it; "" for nothing
+	healed      int    // how often it was asked anew for its media
+	keys        recording.Keys
 	lastSign    time.Time
 
 	party       record.Party
@@ -294,7 +298,7 @@ func streamRecord(s *ctl.StreamStats) record.Stream {
 		Suite: s.Suite, ZRTP: s.ZRTP, Direct: s.Direct, Transcoded: s.Transcoded, Refused: s.Refused,
 	}
 	for _, f := range s.Faults {
-		r.Faults = append(r.Faults, record.Fault(f))
+		r.Faults = append(r.Faults, record.Fault{At: f.At, Cause: f.Cause, Text: f.Text, Cure: f.Cure})
 	}
 	return r
 }

@@ -80,6 +80,7 @@ func (c *Call) show() {
 		v.Callee = c.b.live()
 		v.Codecs = c.codecs()
 		v.Streams = c.liveStreams()
+		v.Recording, v.Recordable = c.tape.state, c.recordable()
 	default:
 		v.Callee = ctl.LiveParty{User: c.rec.Callee.User, Number: c.rec.Callee.Number, Name: c.rec.Callee.Name}
 	}

@@ -147,7 +147,7 @@ func wants(encryption string, kinds ...string) ctl.MediaRules {
 func (r *rig) site(rules ctl.MediaRules) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.policy = map[string]ctl.MediaRules{"alice": rules, "bob": rules, "carol": rules, "dave": rules}
+	r.mediaRules = map[string]ctl.MediaRules{"alice": rules, "bob": rules, "carol": rules, "dave": rules}
 }
 
 // has wants a message to hold lines, and not to hold those with a ! before.

@@ -12,9 +12,9 @@ import (
 	"github.com/coraltele/sanchar/pkg/record"
 )
 
-// pair sets a call up between an offer and an answer, and returns the INVITE that the callee got and
+// upWith sets a call up between an offer and an answer, and returns the INVITE that the callee got and
 // the answer that the caller got.
-func (r *rig) pair(a, b *phone, offer, answer string) (inv, ok string) {
+func (r *rig) upWith(a, b *phone, offer, answer string) (inv, ok string) {
 	r.t.Helper()
 	a.call("sip:"+b.user+"@"+domain, "", offer)
 	a.expect("SIP/2.0 100")
@@ -67,12 +67,12 @@ func TestCodecsAreAddedWhereNoneIsShared(t *testing.T) {
 		time.Sleep(time.Second)
 
 		// Now it is known what bob speaks.
-		inv, ok = r.pair(a, b, codecs(sdpOf(a, 4100, ""), "96 97", opusOnly), codecs(sdpOf(b, 5100, ""), "0", "a=ptime:20"))
+		inv, ok = r.upWith(a, b, codecs(sdpOf(a, 4100, ""), "96 97", opusOnly), codecs(sdpOf(b, 5100, ""), "0", "a=ptime:20"))
 		r.has(inv, "RTP/AVP 96 97 9 8 0 98\r\n")
 		r.has(ok, "RTP/AVP 96 97\r\n")
 		r.hangUp(b, a)
 		time.Sleep(time.Second)
-		inv, ok = r.pair(b, a, codecs(sdpOf(b, 5200, ""), "0 101", pcmuOnly), codecs(sdpOf(a, 4200, ""), "0", "a=x"))
+		inv, ok = r.upWith(b, a, codecs(sdpOf(b, 5200, ""), "0 101", pcmuOnly), codecs(sdpOf(a, 4200, ""), "0", "a=x"))
 		r.has(inv, "RTP/AVP 0 101 96 9 8 97\r\n", "a=rtpmap:96 opus/48000/2", "a=rtpmap:97 telephone-event/48000") // of alice opus alone is known
 		r.has(ok, "RTP/AVP 0\r\n")
 		r.hangUp(a, b)
@@ -102,9 +102,9 @@ func TestThePolicysCodecs(t *testing.T) {
 		rules := wants(ctl.EncryptionOff)
 		r.site(rules)
 		rules.Codecs = []string{"PCMA", "opus"}
-		r.policy["bob"] = rules
+		r.mediaRules["bob"] = rules
 		a, b := r.phone("alice", 1000, edge.TCP), r.phone("bob", 1000, edge.TCP)
-		inv, ok := r.pair(a, b, codecs(sdpOf(a, 4000, ""), "0 8 96 101 97", opusOnly, pcmuOnly), codecs(sdpOf(b, 5000, ""), "111 8 3 101", "a=rtpmap:111 opus/48000/2", pcmuOnly))
+		inv, ok := r.upWith(a, b, codecs(sdpOf(a, 4000, ""), "0 8 96 101 97", opusOnly, pcmuOnly), codecs(sdpOf(b, 5000, ""), "111 8 3 101", "a=rtpmap:111 opus/48000/2", pcmuOnly))
 		r.has(inv, "RTP/AVP 8 96 101 97\r\n", "!PCMU")
 		r.has(ok, "RTP/AVP 96 8 101\r\n", "a=rtpmap:96 opus/48000/2", "!GSM", "!111")
 		if l := r.leg(4000); len(l.Streams[0].Told) != 0 {
@@ -127,10 +127,10 @@ func TestVideoByPolicy(t *testing.T) {
 			if off {
 				rules.Video = ctl.Off
 			}
-			r.policy["bob"] = rules
+			r.mediaRules["bob"] = rules
 			a, b := r.phone("alice", 1000, edge.TCP), r.phone("bob", 1000, edge.TCP)
 			video := "m=video 4002 RTP/AVP 97\nb=AS:900\na=rtpmap:97 VP8/90000\n"
-			inv, ok := r.pair(a, b, sdpOf(a, 4000, video), sdpOf(b, 5000, strings.Replace(video, "4002", "5002", 1)))
+			inv, ok := r.upWith(a, b, sdpOf(a, 4000, video), sdpOf(b, 5000, strings.Replace(video, "4002", "5002", 1)))
 			if off {
 				r.has(inv, "m=video 0 RTP/AVP 97\r\n")
 				r.has(ok, "m=video 0 RTP/AVP 97\r\n")
@@ -154,7 +154,7 @@ func TestICELite(t *testing.T) {
 		r.site(wants(ctl.EncryptionPreferred, "sdes"))
 		a, b := r.phone("alice", 1000, edge.UDP), r.phone("bob", 1000, edge.TCP)
 		candidates := "a=candidate:1 1 UDP 2130706303 192.0.2.101 4000 typ host\na=candidate:1 2 UDP 2130706302 192.0.2.101 4001 typ host\n"
-		inv, ok := r.pair(a, b, sdpOf(a, 4000, iceLines+candidates), sdes(b, 5000, 2, crypto80))
+		inv, ok := r.upWith(a, b, sdpOf(a, 4000, iceLines+candidates), sdes(b, 5000, 2, crypto80))
 		r.has(inv, "!a=ice", "!candidate")
 		r.has(ok, "a=ice-lite\r\n", "a=ice-ufrag:boxu\r\n", "a=candidate:box 1 UDP 2130706431 192.0.2.10 20000 typ host\r\n", "a=candidate:box 2 UDP 2130706430 192.0.2.10 20001 typ host\r\n")
 		if l := r.leg(4000); l.Ours.ICE != ctl.ICELite || len(l.Streams[0].ICE.Candidates) != 2 || l.Streams[0].ICE.Pwd == "" {
@@ -169,7 +169,7 @@ func TestICELite(t *testing.T) {
 		b.quiet()
 		r.hangUp(b, a)
 		time.Sleep(time.Second)
-		inv, _ = r.pair(b, a, sdpOf(b, 5100, ""), sdpOf(a, 4100, iceLines+candidates)) // she is known to check
+		inv, _ = r.upWith(b, a, sdpOf(b, 5100, ""), sdpOf(a, 4100, iceLines+candidates)) // she is known to check
 		r.has(inv, "a=ice-lite\r\n", "a=ice-ufrag:boxu\r\n")
 		if rec := r.records[0]; rec.Direct {
 			t.Error("media that came through the box is called direct")
@@ -194,7 +194,7 @@ func TestMediaThatGoesDirect(t *testing.T) {
 				return body
 			}
 			ac, bc := "a=candidate:1 1 UDP 2130706303 192.0.2.101 4000 typ host\n", "a=candidate:1 1 UDP 2130706303 192.0.2.102 5000 typ host\n"
-			inv, ok := r.pair(a, b, say(a, 4000, ac), say(b, 5000, bc))
+			inv, ok := r.upWith(a, b, say(a, 4000, ac), say(b, 5000, bc))
 			r.has(inv, "m=audio 20002 ", "c=IN IP4 192.0.2.10\r\n", "a=ice-ufrag:3568e848\r\n", "a=candidate:1 1 UDP 2130706303 192.0.2.101 4000 typ host\r\n",
 				"a=candidate:box 1 UDP 255 192.0.2.10 20002 typ relay raddr 192.0.2.10 rport 20002\r\n", "!ice-lite")
 			r.has(ok, "m=audio 20000 ", "a=candidate:1 1 UDP 2130706303 192.0.2.102 5000 typ host\r\n", "a=candidate:box 1 UDP 255 192.0.2.10 20000 typ relay")
@@ -242,9 +242,9 @@ func TestWhereMediaDoesNotGoDirect(t *testing.T) {
 			rules.Path = ctl.PathDirect
 			r.site(rules)
 			c.alice(&rules)
-			r.policy["alice"] = rules
+			r.mediaRules["alice"] = rules
 			a, b := r.phone("alice", 1000, edge.TCP), r.phone("bob", 1000, edge.TCP)
-			inv, ok := r.pair(a, b, sdpOf(a, 4000, c.offer), sdpOf(b, 5000, ""))
+			inv, ok := r.upWith(a, b, sdpOf(a, 4000, c.offer), sdpOf(b, 5000, ""))
 			if c.answer == "" {
 				r.has(inv, "!a=ice-ufrag")
 			} else {
@@ -300,7 +300,7 @@ func TestABrowserCallsAPhone(t *testing.T) {
 		}
 		r.hangUp(a, b)
 		time.Sleep(time.Second)
-		inv, _ = r.pair(b, a, sdpOf(b, 5100, ""), strings.Replace(offer[:strings.Index(offer, "m=video")], "actpass", "active", 1)) // now she is known
+		inv, _ = r.upWith(b, a, sdpOf(b, 5100, ""), strings.Replace(offer[:strings.Index(offer, "m=video")], "actpass", "active", 1)) // now she is known
 		r.has(inv, "a=group:BUNDLE 0\r\n", "UDP/TLS/RTP/SAVPF", "a=rtcp-mux\r\n", "a=ice-lite\r\n", "a=mid:0\r\n", "a=setup:actpass\r\n", "a=extmap:1 urn:ietf:params:rtp-hdrext:sdes:mid\r\n")
 		r.hangUp(a, b)
 		r.empty()
@@ -312,7 +312,7 @@ func TestKeysAreChangedByAnOffer(t *testing.T) {
 	run(t, func(r *rig) {
 		r.site(wants(ctl.EncryptionRequired, "sdes"))
 		a, b := r.phone("alice", 1000, edge.TCP), r.phone("bob", 1000, edge.TCP)
-		r.pair(a, b, sdes(a, 4000, 1, crypto80), sdes(b, 5000, 1, crypto256))
+		r.upWith(a, b, sdes(a, 4000, 1, crypto80), sdes(b, 5000, 1, crypto256))
 		before := r.leg(4000).Streams[0].Crypto[0]
 		r.restart()
 		a.request("INVITE", "", version(sdes(a, 4000, 9, strings.Replace(crypto80, "WVNf", "AAAA", 1)), "1", "2"))
@@ -384,7 +384,7 @@ func TestATransferBetweenKinds(t *testing.T) {
 	run(t, func(r *rig) {
 		r.site(wants(ctl.EncryptionPreferred, "dtls", "sdes"))
 		a, b, c := r.phone("alice", 1000, edge.TCP), r.phone("bob", 1000, edge.TCP), r.phone("carol", 1000, edge.TCP)
-		r.pair(a, b, sdes(a, 4000, 1, crypto80), dtls(b, 5000, "active"))
+		r.upWith(a, b, sdes(a, 4000, 1, crypto80), dtls(b, 5000, "active"))
 		b.request("REFER", "Refer-To: <sip:carol@pbx.test>\n", "")
 		b.expect("SIP/2.0 202")
 		b.reply(b.expect("NOTIFY"), 200, "", "")
@@ -421,7 +421,7 @@ func TestATransferOutOfADirectCall(t *testing.T) {
 		rules.Path = ctl.PathDirect
 		r.site(rules)
 		a, b, c := r.phone("alice", 1000, edge.TCP), r.phone("bob", 1000, edge.TCP), r.phone("carol", 1000, edge.TCP)
-		inv, _ := r.pair(a, b, sdes(a, 4000, 1, crypto80)+iceLines, sdes(b, 5000, 1, crypto80)+iceLines)
+		inv, _ := r.upWith(a, b, sdes(a, 4000, 1, crypto80)+iceLines, sdes(b, 5000, 1, crypto80)+iceLines)
 		r.has(inv, "a=crypto:1 "+crypto80)
 		b.request("REFER", "Refer-To: <sip:carol@pbx.test>\n", "")
 		b.expect("SIP/2.0 202")
@@ -465,7 +465,7 @@ func TestWhatTheRelayTells(t *testing.T) {
 		run(t, func(r *rig) {
 			r.site(wants(ctl.EncryptionPreferred, "dtls"))
 			a, b := r.phone("alice", 1000, edge.TCP), r.phone("bob", 1000, edge.TCP)
-			r.pair(a, b, sdpOf(a, 4000, ""), dtls(b, 5000, "active"))
+			r.upWith(a, b, sdpOf(a, 4000, ""), dtls(b, 5000, "active"))
 			leg := r.leg(5000).ID
 			for _, kind := range c.events {
 				r.eng.Media(ctl.MediaEvent{Session: r.eng.List()[0].ID, Leg: leg, Kind: kind, Text: "the certificate is another"})

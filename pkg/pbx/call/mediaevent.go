@@ -7,9 +7,13 @@ import (
 
 // mediaEvent takes what mediad saw of a stream.
 func (c *Call) mediaEvent(ev ctl.MediaEvent) {
+	if c.tapeEvent(ev) {
+		return
+	}
 	for _, l := range c.allLegs() {
 		if l.mediaID == ev.Leg && l.mediaID != "" {
 			c.legMedia(l, &ev)
+			c.heal(l, ev)
 		}
 	}
 }
@@ -21,8 +25,10 @@ func (c *Call) legMedia(l *Leg, ev *ctl.MediaEvent) {
 		if ev.Kind != ctl.MediaSilent {
 			c.log.Info("no media from a leg", "leg", l.id, "what", ev.Kind, "peer", l.flow.Remote)
 		}
+		c.soundHold()
 	case ctl.MediaStarted, ctl.MediaResumed:
 		l.silent = false
+		c.soundHold()
 	case ctl.MediaSecured:
 		l.secured = true
 		c.changed()

@@ -128,8 +128,8 @@ func (c *Call) checkAnswer(l *Leg) *checked.Reply {
 // negotiation is what is known when a device is asked.
 func (c *Call) negotiation(from, to *Leg) *terms.Call {
 	n := &terms.Call{Offer: from.theirs, Caller: *c.rules(from), Callee: *c.rules(to), Device: c.eng.known.of(to)}
-	if c.transfer != nil || c.state == stateUp {
-		n.Caller.Path = ctl.PathRelay // what it says of its ways was for somebody else
+	if c.transfer != nil || c.state == stateUp || c.recordable() {
+		n.Caller.Path = ctl.PathRelay // what it says of its ways was for somebody else, or it must come by here
 	}
 	return n
 }

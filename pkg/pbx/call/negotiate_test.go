@@ -188,7 +188,7 @@ func TestAnswersThatAreNotTaken(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			run(t, func(r *rig) {
 				r.site(c.rules)
-				r.policy["alice"] = wants(ctl.EncryptionPreferred, "sdes")
+				r.mediaRules["alice"] = wants(ctl.EncryptionPreferred, "sdes")
 				a, b := r.phone("alice", 1000, edge.TCP), r.phone("bob", 1000, edge.TCP)
 				a.call("sip:bob@pbx.test", "", sdpOf(a, 4000, ""))
 				a.expect("SIP/2.0 100")

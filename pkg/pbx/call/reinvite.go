@@ -310,6 +310,7 @@ func (c *Call) offerAnswered(r *relaying, res *edge.Inbound) {
 		c.tellAnswered(l)
 	}
 	c.answerOffer(r, reply)
+	c.soundHold()
 	c.changed()
 }
 

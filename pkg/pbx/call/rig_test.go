@@ -52,13 +52,14 @@ type rig struct {
 	given    []string    // Call-IDs of those that were given up
 	nobody   bool        // nobody wakes devices
 
-	policy map[string]ctl.MediaRules // by user; others have encryption off
+	mediaRules map[string]ctl.MediaRules // by user; others have encryption off
+	policy     ctl.RecordingPolicy
 }
 
 func (r *rig) rules(userID string) ctl.MediaRules {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if rules, ok := r.policy[strings.TrimPrefix(userID, "id-")]; ok {
+	if rules, ok := r.mediaRules[strings.TrimPrefix(userID, "id-")]; ok {
 		return rules
 	}
 	return ctl.MediaRules{Encryption: ctl.EncryptionOff, Path: ctl.PathRelay, Transcoding: ctl.Off, Video: ctl.On, ZRTP: ctl.ZRTPPass}
@@ -97,8 +98,9 @@ func (r *rig) start() {
 			r.Reply(in, &checked.Reply{Code: 202, Reason: "Accepted"})
 			r.Release(in)
 		},
-		User:  func(string) *account.Account { return nil },
-		Rules: r.rules,
+		Rules:  r.rules,
+		User:   func(id string) *account.Account { return r.users[strings.TrimPrefix(id, "id-")] },
+		Policy: func() *ctl.RecordingPolicy { return &r.policy },
 		Record: func(rec record.Call, kept func()) {
 			r.mu.Lock()
 			defer r.mu.Unlock()
@@ -488,6 +490,11 @@ type fakeRelay struct {
 	down     bool
 	keyless  bool // it gives ports only
 	closed   int
+
+	acts      []string // what the recorder was told
+	recording ctl.MediaRecord
+	about     map[string]string
+	plays     []string // what parties hear, as "leg sound language"
 }
 
 type fakeSession struct {
