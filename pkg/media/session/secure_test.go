@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -240,7 +241,29 @@ func connect(t *testing.T, r *rig, id string, a, b *party, local string) (pa, pb
 	b.handshake(t, pb, true)
 	a.shaken(t)
 	b.shaken(t)
+	var wait []string
+	for leg, p := range map[string]*party{"a": a, "b": b} {
+		if p.kind == ctl.DTLS {
+			wait = append(wait, leg)
+		}
+	}
+	r.secured(id, wait...)
 	return pa, pb
+}
+
+// secured waits until the box has the keys of a handshake: it may be the later of the two.
+func (r *rig) secured(id string, legs ...string) {
+	r.t.Helper()
+	for len(legs) > 0 {
+		select {
+		case ev := <-r.events:
+			if ev.Kind == ctl.MediaSecured && ev.Session == id {
+				legs = slices.DeleteFunc(legs, func(l string) bool { return l == ev.Leg })
+			}
+		case <-time.After(10 * time.Second):
+			r.t.Fatal("not secured")
+		}
+	}
 }
 
 // Every pair of protections is bridged, both ways.
