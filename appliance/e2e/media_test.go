@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -130,4 +131,70 @@ func (s *scene) conversation(from, to party, caller, callee string) {
 	from.HangUp()
 	to.Over()
 	from.Over()
+}
+
+// With the policy of a new box each phone gets what it can, and is known the second time.
+func TestPhonesAreAskedForWhatTheyCan(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ maker, encryption, secured string }{
+		{"linphone", "srtp", record.ProtectionSDES},
+		{"linphone", "dtls", record.ProtectionDTLS},
+		{"baresip", "", record.ProtectionNone},
+		{"baresip", "srtp", record.ProtectionSDES},
+		{"baresip", "dtls", record.ProtectionDTLS},
+	} {
+		t.Run(c.maker+" "+c.secured, func(t *testing.T) {
+			t.Parallel()
+			s := open(t, "alice", "bob")
+			alice, bob := s.party("linphone", "alice", ""), s.party(c.maker, "bob", c.encryption)
+			for range 2 {
+				s.conversation(alice, bob, "alice", "bob")
+			}
+			asked := map[string]int{}
+			for _, m := range s.taps["bob"].SIP() {
+				if m.Method == "INVITE" {
+					asked[m.CallID]++
+				}
+			}
+			for _, r := range s.records(2) {
+				if got := secured(r); len(got) != 2 || got[1] != c.secured {
+					t.Errorf("legs: %v", got)
+				}
+			}
+			steps := map[string]int{record.ProtectionDTLS: 2, record.ProtectionSDES: 3, record.ProtectionNone: 4}[c.secured]
+			n := 0
+			for _, calls := range asked {
+				n += calls
+			}
+			if n != steps {
+				t.Errorf("%d INVITEs for two calls, want %d", n, steps)
+			}
+		})
+	}
+}
+
+// Pictures go between two phones that encrypt in different ways.
+func TestVideoBetweenEncryptions(t *testing.T) {
+	t.Parallel()
+	for _, c := range [][2]string{{"", ""}, {"srtp", "dtls"}, {"dtls", ""}} {
+		t.Run(c[0]+" "+c[1], func(t *testing.T) {
+			t.Parallel()
+			s := open(t, "alice", "bob")
+			s.policy(map[string]ctl.MediaRules{"alice": only(c[0]), "bob": only(c[1])})
+			video := func(encryption string) func(*linphone.Config) {
+				return func(cfg *linphone.Config) { cfg.Video, cfg.Encryption = true, encryption }
+			}
+			alice, bob := s.phone("alice", "tcp", video(c[0])), s.phone("bob", "tcp", video(c[1]))
+			out, in := call(alice, bob)
+			talk(t, alice, bob)
+			alice.HangUp(out)
+			bob.Over(in)
+			for _, l := range s.records(1)[0].Legs {
+				i := slices.IndexFunc(l.Streams, func(st record.Stream) bool { return st.Kind == "video" })
+				if i < 0 || l.Streams[i].Codec != "VP8" || l.Streams[i].PacketsIn == 0 || l.Streams[i].PacketsOut == 0 || l.Streams[i].Refused != 0 {
+					t.Errorf("no picture both ways with %s: %+v", l.Party.User, l.Streams)
+				}
+			}
+		})
+	}
 }
