@@ -110,31 +110,6 @@ func (c *Call) midOf(to *Leg, i int) string {
 	return strconv.Itoa(i)
 }
 
-// direct lets a stream pass whose parties have found a way past the box: who chooses has named the
-// other's candidates (RFC 8839 §5.2), and none of ours.
-func (c *Call) direct(s *sdp.Section, p *ctl.MediaPorts) {
-	if !s.Terms.Direct {
-		return
-	}
-	if chosen := s.From.RemoteCandidates(); chosen != nil {
-		c.media.direct = true
-		for _, a := range chosen {
-			for _, ports := range c.media.ports {
-				for i := range ports {
-					if a == ports[i].RTP || a == ports[i].RTCP {
-						c.media.direct = false
-					}
-				}
-			}
-		}
-		s.Terms.Chosen = c.media.direct
-	}
-	if addr := s.From.RTP(); c.media.direct && addr.IsValid() {
-		s.RTP, s.RTCP, s.Terms.Addr = addr.Port(), s.From.RTCP.Port(), addr.Addr()
-		c.rec.Direct = true
-	}
-}
-
 // answerFor writes the answer to what to has offered, from what from has answered: one m-line for
 // each of to's, in its order (RFC 3264 §6).
 func (c *Call) answerFor(to, from *Leg) ([]byte, *checked.Reply) {

@@ -81,18 +81,6 @@ func (c *Call) hearOffer(l *Leg, body string) *checked.Reply {
 	return nil
 }
 
-// goOn keeps what a party has agreed to with the other one past the box, for as long as it offers it.
-func (c *Call) goOn(l *Leg, t ctl.MediaTerms) ctl.MediaTerms {
-	past := l.ours.ICE == ctl.ICEThrough && (l.ours.Protection == ctl.Through || t.Protection == ctl.Plain)
-	if l.ours.Protection == ctl.Through {
-		t.Protection, t.Suites = ctl.Through, nil
-	}
-	if past && t.ICE != ctl.NoICE {
-		t.ICE = ctl.ICEThrough
-	}
-	return t
-}
-
 // hearAnswer takes what a peer answers to what we have offered.
 func (c *Call) hearAnswer(l *Leg, body string) *checked.Reply {
 	if r := l.hear(body); r != nil {
@@ -141,15 +129,6 @@ func (c *Call) askBlind(from, to *Leg) {
 	a := n.Blind()
 	to.ours, to.feedback, to.added = n.Terms(a), a.Feedback, a.Added
 }
-
-// endThrough makes the box an end of a leg that had agreed with its party past it.
-func (c *Call) endThrough(from, to *Leg) {
-	if isThrough(to) {
-		c.askBlind(from, to)
-	}
-}
-
-func isThrough(l *Leg) bool { return l.ours.ICE == ctl.ICEThrough || l.ours.Protection == ctl.Through }
 
 // prepare decides how a device is asked: in which ways, one after another.
 func (c *Call) prepare(l *Leg) {
@@ -224,19 +203,6 @@ func (c *Call) dropLosers() {
 	if idle != nil {
 		c.dropRelay(idle...)
 	}
-}
-
-// towards are our terms towards who has offered, once another has answered: those of the box, or
-// those that both parties have agreed on past it.
-func (c *Call) towards(to, from *Leg) (ctl.MediaTerms, *checked.Reply) {
-	t, why := terms.Answering(to.theirs, c.rules(to))
-	if why != "" {
-		return t, notAcceptable(why)
-	}
-	if from.ours.ICE == ctl.ICEThrough || from.ours.Protection == ctl.Through {
-		t.Protection, t.ICE, t.Bundle = from.ours.Protection, from.ours.ICE, false
-	}
-	return t, nil
 }
 
 // saidNow is what the relay is told of a leg, to see whether it is news.

@@ -136,15 +136,6 @@ func (c *Call) bringTogether(stay, come *Leg) {
 	c.reoffer(stay, come, false, func(ok bool) { c.joined(ok) })
 }
 
-// endAnew makes the box an end of a leg that had agreed with its party past it: at ports of its own,
-// so that what was stays until the leg has taken the new.
-func (c *Call) endAnew(stay, come *Leg) ctl.MediaLeg {
-	c.joining.mediaID, c.joining.ours = stay.mediaID, stay.ours
-	c.askBlind(come, stay)
-	stay.mediaID = c.newMediaID()
-	return ctl.MediaLeg{ID: stay.mediaID, Local: c.mediaLocal(stay), Source: stay.flow.Remote.Addr(), Ours: stay.ours}
-}
-
 // joined ends a transfer in which both sides have been asked.
 func (c *Call) joined(ok bool) {
 	j := c.joining
