@@ -53,7 +53,7 @@ func (c *Call) offerLine(to, from *Leg, i, j int) (sdp.Section, error) {
 			s.Terms.MID, s.Terms.MIDExt = c.midOf(to, i), m.FreeExt()
 		}
 		c.limit(&s, from, to)
-		c.direct(&s, p)
+		c.direct(&s)
 		return s, nil
 	}
 	s.RTP, s.RTCP = p.RTP.Port(), p.RTCP.Port()
@@ -167,7 +167,7 @@ func (c *Call) answerLine(to, from *Leg, i int) (s sdp.Section, why string) {
 		s.Terms.MIDExt = offered.Ext(sdp.ExtMID)
 	}
 	c.limit(&s, from, to)
-	c.direct(&s, p)
+	c.direct(&s)
 	return s, ""
 }
 

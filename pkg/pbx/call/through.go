@@ -1,6 +1,9 @@
 package call
 
 import (
+	"net/netip"
+	"slices"
+
 	"github.com/coraltele/sanchar/pkg/pbx/terms"
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
 	"github.com/coraltele/sanchar/pkg/sip/checked"
@@ -34,27 +37,30 @@ func (c *Call) goOn(l *Leg, t ctl.MediaTerms) ctl.MediaTerms {
 
 // direct lets a stream pass whose parties have found a way past the box: who chooses has named the
 // other's candidates (RFC 8839 §5.2), and none of ours.
-func (c *Call) direct(s *sdp.Section, p *ctl.MediaPorts) {
+func (c *Call) direct(s *sdp.Section) {
 	if !s.Terms.Direct {
 		return
 	}
 	if chosen := s.From.RemoteCandidates(); chosen != nil {
-		c.media.direct = true
-		for _, a := range chosen {
-			for _, ports := range c.media.ports {
-				for i := range ports {
-					if a == ports[i].RTP || a == ports[i].RTCP {
-						c.media.direct = false
-					}
-				}
-			}
-		}
+		c.media.direct = !slices.ContainsFunc(chosen, c.isOurs)
 		s.Terms.Chosen = c.media.direct
 	}
-	if addr := s.From.RTP(); c.media.direct && addr.IsValid() {
+	addr := s.From.RTP()
+	offered := slices.ContainsFunc(s.From.ICE().Candidates, func(o sdp.Candidate) bool { return o.Addr == addr })
+	if c.media.direct && offered { // an address that nobody has checked is no way
 		s.RTP, s.RTCP, s.Terms.Addr = addr.Port(), s.From.RTCP.Port(), addr.Addr()
 		c.rec.Direct = true
 	}
+}
+
+// isOurs reports whether an address is a port of the call's at the relay.
+func (c *Call) isOurs(a netip.AddrPort) bool {
+	for _, ports := range c.media.ports {
+		if slices.ContainsFunc(ports, func(p ctl.MediaPorts) bool { return a == p.RTP || a == p.RTCP }) {
+			return true
+		}
+	}
+	return false
 }
 
 // endThrough makes the box an end of a leg that had agreed with its party past it.
