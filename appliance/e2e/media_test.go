@@ -173,6 +173,17 @@ func TestPhonesAreAskedForWhatTheyCan(t *testing.T) {
 	}
 }
 
+// Phones that key end to end talk, and the record says that nobody else could listen.
+func TestPhonesThatKeyEndToEnd(t *testing.T) {
+	t.Parallel()
+	s := open(t, "alice", "bob")
+	alice, bob := s.party("linphone", "alice", "zrtp"), s.party("linphone", "bob", "zrtp")
+	s.conversation(alice, bob, "alice", "bob")
+	if r := s.records(1)[0]; !r.EndToEnd || r.Protection != record.ProtectionNone {
+		t.Errorf("end to end %v, protection of the box %s", r.EndToEnd, r.Protection)
+	}
+}
+
 // Pictures go between two phones that encrypt in different ways.
 func TestVideoBetweenEncryptions(t *testing.T) {
 	t.Parallel()

@@ -142,12 +142,20 @@ func (c *Call) Blind() Ask {
 	return Ask{Protection: p, Feedback: c.Device.Feedback == Yes, Added: c.mayAdd() && c.strange()}
 }
 
+// zrtp reports whether the caller wants to key end to end and may.
+func (c *Call) zrtp() bool {
+	return c.Caller.ZRTP == ctl.ZRTPPass && c.Callee.ZRTP == ctl.ZRTPPass && slices.ContainsFunc(c.Offer.Media, func(m sdp.Media) bool { return live(&m) && m.ZRTP() })
+}
+
 // order puts what the device has shown before what is not known of it, and that before what it has
-// refused, each as the policy wants it.
+// refused, each as the policy wants it. Who keys end to end needs a leg that does not (RFC 6189 §1).
 func (c *Call) order() []ctl.Protection {
 	list := kinds(&c.Callee)
+	zrtp := c.zrtp()
 	rank := func(p ctl.Protection) int {
 		switch {
+		case zrtp && p == ctl.Plain:
+			return -1
 		case c.Device.Takes&keying(p) != 0:
 			return 0
 		case c.Device.Refused&keying(p) != 0:

@@ -157,6 +157,8 @@ func TestAsks(t *testing.T) {
 		{"direct with keys", "m=audio 9 RTP/SAVP 18\n" + ice1 + crypto, direct(preferred), Known{}, "through> dtls sdes plain"},
 		{"direct in clear where it is forbidden", "m=audio 9 RTP/AVP 18\n" + ice1 + crypto, direct(required), Known{}, "sdes"},
 		{"direct to who has no ICE", "m=audio 9 RTP/AVP 18\n" + ice1, direct(preferred), Known{ICE: No}, "dtls sdes plain"},
+		{"a caller who keys end to end", "m=audio 9 RTP/AVP 18\na=zrtp-hash:1.10 44\n", preferred, Known{Takes: sdp.DTLS}, "plain dtls sdes"},
+		{"end to end where encryption is required", "m=audio 9 RTP/AVP 18\na=zrtp-hash:1.10 44\n", required, Known{}, "sdes"},
 		{"no more than it is worth", "m=audio 9 RTP/AVPF 0\n" + ice1, direct(preferred), Known{}, "plainf> dtlsf sdesf plainf dtls sdes plain dtls+"},
 	} {
 		call := Call{Offer: parse(t, c.offer), Caller: c.rules, Callee: c.rules, Device: c.device}
