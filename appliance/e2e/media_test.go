@@ -173,6 +173,26 @@ func TestPhonesAreAskedForWhatTheyCan(t *testing.T) {
 	}
 }
 
+// Phones that share no codec hear each other through the box.
+func TestPhonesWithoutACommonCodec(t *testing.T) {
+	t.Parallel()
+	s := open(t, "alice", "bob")
+	start := func(user, codecs string) party {
+		h := s.hosts[user]
+		return baresipParty{baresip.Start(t, h, baresip.Config{
+			User: user, Password: boxtest.Password(user), Domain: boxtest.Domain, Server: boxtest.Server(h, "tcp"), Transport: "tcp", Tone: hertz(user), Codecs: codecs,
+		})}
+	}
+	alice, bob := start("alice", "pcmu"), start("bob", "opus/48000/2")
+	s.conversation(alice, bob, "alice", "bob")
+	s.conversation(bob, alice, "bob", "alice")
+	for _, r := range s.records(2) {
+		if !r.Transcoded {
+			t.Errorf("the record of the call by %s says nothing of transcoding: %+v", r.Caller.User, r.Legs)
+		}
+	}
+}
+
 // Phones that key end to end talk, and the record says that nobody else could listen.
 func TestPhonesThatKeyEndToEnd(t *testing.T) {
 	t.Parallel()
