@@ -229,3 +229,57 @@ func TestVideoBetweenEncryptions(t *testing.T) {
 		})
 	}
 }
+
+// changing is how many packets may be on their way while keys change a few times: each time some that
+// overtake the answer which brings their key.
+const changing = 50
+
+// Hold, resume and transfers do not end what protects a call.
+func TestChangesOfEncryptedCalls(t *testing.T) {
+	t.Parallel()
+	for _, kinds := range [][3]string{{"srtp", "srtp", "srtp"}, {"dtls", "srtp", "dtls"}} {
+		t.Run(strings.Join(kinds[:], " "), func(t *testing.T) {
+			t.Parallel()
+			s := open(t, "alice", "bob", "carol")
+			phones, rules := map[string]*linphone.Phone{}, map[string]ctl.MediaRules{}
+			for i, user := range []string{"alice", "bob", "carol"} {
+				rules[user] = only(kinds[i])
+			}
+			s.policy(rules)
+			for i, user := range []string{"alice", "bob", "carol"} {
+				phones[user] = s.phone(user, "tcp", func(c *linphone.Config) { c.Encryption, c.AVPF = kinds[i], i == 0 })
+			}
+			alice, bob, carol := phones["alice"], phones["bob"], phones["carol"]
+			out, in := call(alice, bob)
+			talk(t, alice, bob)
+			for range 2 {
+				alice.Hold(out)
+				alice.Resume(out)
+				talk(t, alice, bob)
+			}
+			bob.Hold(in)
+			second, third := call(bob, carol)
+			talk(t, bob, carol, "alice")
+			bob.TransferTo(in, second)
+			bob.Over(in)
+			bob.Over(second)
+			talk(t, alice, carol, "bob")
+			carol.Transfer(third, bob.AoR())
+			fourth := bob.Incoming()
+			bob.Answer(fourth)
+			carol.Over(third)
+			talk(t, alice, bob, "carol")
+			alice.HangUp(out)
+			bob.Over(fourth)
+			for _, r := range s.records(2) {
+				for _, l := range r.Legs {
+					for _, st := range l.Streams {
+						if l.Secured == record.ProtectionNone || st.Refused > changing {
+							t.Errorf("%s: %s, %d packets refused", l.Party.User, l.Secured, st.Refused)
+						}
+					}
+				}
+			}
+		})
+	}
+}
