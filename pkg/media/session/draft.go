@@ -150,6 +150,11 @@ func (t *Table) commitLocked(d *draft) error {
 	}
 	t.load[s.loop] += streamsOf(d.legs) - streamsOf(s.legs)
 	left := d.left()
+	for _, l := range s.legs {
+		if d.leg(l.id) == nil {
+			t.carryLocked(s, l)
+		}
+	}
 	s.legs = d.legs
 	if err := t.tuneLocked(s); err != nil && !errors.Is(err, relay.ErrClosed) { // the parties are connected all the same
 		t.log.Warn("media session could not be tuned", "session", s.id, "err", err)

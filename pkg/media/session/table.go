@@ -68,6 +68,7 @@ type Table struct {
 	area     *snapshot.Area
 	load     map[*relay.Loop]int // streams
 	keys     map[*relay.Loop]*transcode.Keys
+	carried  map[string]carried // by session and leg
 	parts    [beats]map[*session]struct{}
 	nextPart int
 	fixed    []byte // for records
