@@ -29,6 +29,8 @@ func planes() map[string]plane {
 		"archive": {rank: 4, line: []string{"search", "records", "ingest", "vault", "scan", "exchange", "hooks"}},
 		"network": {rank: 4, line: []string{
 			"netcfg",
+			"netplan",
+			"netapply",
 			"netmon",
 		}},
 		"console": {rank: 4, line: []string{"auth", "events", "provision", "web", "api"}},
