@@ -24,9 +24,9 @@ func planes() map[string]plane {
 		"platform": {rank: 3, line: []string{
 			"store", "journal", "outbox", "conf", "notify", "supervise", "udpio", "seal", "pki", "ctl",
 		}},
-		"pbx":     {rank: 4, line: []string{"push", "account", "edge", "registrar", "dialplan", "call", "chat"}},
+		"pbx":     {rank: 4, line: []string{"push", "account", "edge", "registrar", "dialplan", "recording", "call", "chat"}},
 		"media":   {rank: 4, line: []string{"port", "relay", "quality", "session"}},
-		"archive": {rank: 4, line: []string{"search", "records", "ingest", "vault", "scan", "exchange", "hooks"}},
+		"archive": {rank: 4, line: []string{"search", "records", "ingest", "vault", "recordings", "scan", "exchange", "hooks"}},
 		"network": {rank: 4, line: []string{
 			"netcfg",
 			"workers",
