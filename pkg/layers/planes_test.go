@@ -30,6 +30,10 @@ func planes() map[string]plane {
 		"network": {rank: 4, line: []string{
 			"netcfg",
 			"netmon",
+			"ruleset",
+			"filter",
+			"nft",
+			"guard",
 		}},
 		"console": {rank: 4, line: []string{"auth", "events", "provision", "web", "api"}},
 		"daemon":  {rank: 5, line: []string{"switchd", "mediad", "admind", "netd"}},

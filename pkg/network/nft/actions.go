@@ -1,10 +1,10 @@
 package nft
 
 import (
-	"encoding/binary"
 	"fmt"
 	"net/netip"
 
+	"github.com/google/nftables"
 	"github.com/google/nftables/binaryutil"
 	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
@@ -20,8 +20,8 @@ func (e *encoder) action(a ruleset.Action) {
 		e.add(&expr.Verdict{Kind: expr.VerdictDrop})
 	case ruleset.Jump:
 		e.add(&expr.Verdict{Kind: expr.VerdictJump, Chain: a.Chain})
-	case ruleset.Return:
-		e.add(&expr.Verdict{Kind: expr.VerdictReturn})
+	case ruleset.Goto:
+		e.add(&expr.Verdict{Kind: expr.VerdictGoto, Chain: a.Chain})
 	case ruleset.Reject:
 		e.add(&expr.Reject{Type: unix.NFT_REJECT_ICMPX_UNREACH, Code: unix.NFT_REJECT_ICMPX_ADMIN_PROHIBITED})
 	case ruleset.NoTrack:
@@ -38,17 +38,25 @@ func (e *encoder) change(a ruleset.Action) {
 		e.setDSCP(a)
 	case ruleset.SetMark:
 		e.setMark(a)
-	case ruleset.SetPriority:
-		e.add(&expr.Immediate{Register: reg1, Data: native(uint32(a.Major)<<16 | uint32(a.Minor))},
-			&expr.Meta{Key: expr.MetaKeyPRIORITY, Register: reg1, SourceRegister: true})
+	case ruleset.SetConnMark:
+		e.add(&expr.Immediate{Register: reg1, Data: native(a.Value)}, &expr.Ct{Key: expr.CtKeyMARK, Register: reg1, SourceRegister: true})
+	case ruleset.RestoreMark:
+		e.add(&expr.Ct{Key: expr.CtKeyMARK, Register: reg1}, and(native(a.Mask)), &expr.Meta{Key: expr.MetaKeyMARK, Register: reg1, SourceRegister: true})
+	case ruleset.Log:
+		e.add(&expr.Log{Key: 1 << unix.NFTA_LOG_PREFIX, Data: []byte(a.Prefix)})
 	case ruleset.ClampMSS:
 		e.clampMSS()
 	case ruleset.Masquerade:
-		e.add(&expr.Masq{})
+		masq := &expr.Masq{}
+		masq.RegProtoMin, masq.RegProtoMax = e.portRange(a.Ports)
+		masq.ToPorts = masq.RegProtoMin != 0
+		e.add(masq)
 	case ruleset.SNAT:
-		e.translate(expr.NATTypeSourceNAT, a.To, ruleset.PortRange{})
+		nat := e.translate(expr.NATTypeSourceNAT, a.To)
+		nat.RegProtoMin, nat.RegProtoMax = e.portRange(a.Ports)
+		e.add(nat)
 	case ruleset.DNAT:
-		e.translate(expr.NATTypeDestNAT, a.To, a.Ports)
+		e.dnat(a)
 	default:
 		e.err = fmt.Errorf("%T is no action that can be encoded", a)
 	}
@@ -89,26 +97,51 @@ func (e *encoder) clampMSS() {
 		&expr.Exthdr{SourceRegister: reg1, Type: optionMSS, Offset: 2, Len: 2, Op: expr.ExthdrOpTcpopt})
 }
 
-// translate encodes address translation. A prefix is given by its ends; the kernel keeps the host part.
-func (e *encoder) translate(kind expr.NATType, to netip.Prefix, ports ruleset.PortRange) {
-	ends := spanOf(to)
+// translate begins address translation.
+func (e *encoder) translate(kind expr.NATType, to netip.Addr) *expr.NAT {
+	e.add(&expr.Immediate{Register: reg1, Data: to.AsSlice()})
 	nat := &expr.NAT{Type: kind, Family: unix.NFPROTO_IPV4, RegAddrMin: reg1}
-	if to.Addr().Is6() {
+	if to.Is6() {
 		nat.Family = unix.NFPROTO_IPV6
 	}
-	e.needFamily(to.Addr().Is6())
-	e.add(&expr.Immediate{Register: reg1, Data: ends.first})
-	if !to.IsSingleIP() {
-		e.add(&expr.Immediate{Register: reg2, Data: ends.last})
-		nat.RegAddrMax, nat.Prefix = reg2, true
+	return nat
+}
+
+// portRange loads the ports that a translation chooses from, none of a zero range.
+func (e *encoder) portRange(r ruleset.PortRange) (first, last uint32) {
+	if r == (ruleset.PortRange{}) {
+		return 0, 0
 	}
-	if ports != (ruleset.PortRange{}) {
-		e.add(&expr.Immediate{Register: reg3, Data: binary.BigEndian.AppendUint16(nil, ports.First)})
-		nat.RegProtoMin = reg3
-		if ports.Last != ports.First {
-			e.add(&expr.Immediate{Register: reg4, Data: binary.BigEndian.AppendUint16(nil, ports.Last)})
-			nat.RegProtoMax = reg4
-		}
+	e.add(&expr.Immediate{Register: reg2, Data: binaryutil.BigEndian.PutUint16(r.First)},
+		&expr.Immediate{Register: reg3, Data: binaryutil.BigEndian.PutUint16(r.Last)})
+	return reg2, reg3
+}
+
+// dnat maps a range of ports one by one: a range as such would let the kernel choose among them.
+func (e *encoder) dnat(d ruleset.DNAT) {
+	nat := e.translate(expr.NATTypeDestNAT, d.To)
+	switch {
+	case d.Ports == (ruleset.PortRange{}):
+	case d.Ports.First == d.Ports.Last:
+		e.add(&expr.Immediate{Register: reg2, Data: binaryutil.BigEndian.PutUint16(d.First)})
+		nat.RegProtoMin = reg2
+	default:
+		e.mapPorts(d)
+		nat.RegProtoMin = reg2
 	}
 	e.add(nat)
+}
+
+func (e *encoder) mapPorts(d ruleset.DNAT) {
+	e.needProtocol(d.Protocol)
+	elements := make([]nftables.SetElement, int(d.Ports.Last-d.Ports.First)+1)
+	for i := range elements {
+		elements[i] = nftables.SetElement{Key: binaryutil.BigEndian.PutUint16(d.Ports.First + uint16(i)), Val: binaryutil.BigEndian.PutUint16(d.First + uint16(i))}
+	}
+	set := &nftables.Set{IsMap: true, KeyType: nftables.TypeInetService, DataType: nftables.TypeInetService}
+	if err := e.batch.anonymous(set, elements); err != nil {
+		e.err = err
+	}
+	e.add(&expr.Payload{DestRegister: reg2, Base: expr.PayloadBaseTransportHeader, Offset: dstPort, Len: 2},
+		&expr.Lookup{SourceRegister: reg2, DestRegister: reg2, IsDestRegSet: true, SetName: set.Name, SetID: set.ID})
 }

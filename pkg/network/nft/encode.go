@@ -19,7 +19,6 @@ const (
 	reg1 = unix.NFT_REG_1
 	reg2 = unix.NFT_REG_2
 	reg3 = unix.NFT_REG_3
-	reg4 = unix.NFT_REG_4
 )
 
 // Places of fields in the headers (RFC 791 §3.1, RFC 8200 §3, RFC 9293 §3.1, RFC 768).
@@ -82,10 +81,8 @@ func (e *encoder) statement(s ruleset.Statement) {
 		e.icmpTypes(s)
 	case ruleset.DSCP:
 		e.dscp(s)
-	case ruleset.Mark:
-		e.add(&expr.Meta{Key: expr.MetaKeyMARK, Register: reg1}, and(native(s.Mask)), equal(native(s.Value)))
 	case ruleset.SYN:
-		e.syn()
+		e.syn(s)
 	case ruleset.Member, ruleset.Meter, ruleset.Connections:
 		e.dynamic(s)
 	default:
@@ -101,15 +98,28 @@ func (e *encoder) kernelState(s ruleset.Statement) {
 	case ruleset.Translated:
 		e.add(&expr.Ct{Key: expr.CtKeySTATUS, Register: reg1}, and(native(statusDNAT)), different(native(0)))
 	case ruleset.Local:
-		e.add(&expr.Fib{Register: reg1, ResultADDRTYPE: true, FlagDADDR: true}, equal(native(unix.RTN_LOCAL)))
+		e.local(s)
 	case ruleset.Spoofed:
-		e.add(&expr.Fib{Register: reg1, ResultOIF: true, FlagSADDR: true, FlagIIF: true, FlagPRESENT: true}, equal([]byte{0}))
+		e.add(&expr.Fib{Register: reg1, ResultOIF: true, FlagSADDR: true, FlagIIF: true, FlagPRESENT: true}, equal(native(0)))
 	case ruleset.Over:
 		e.add(limit(s.Rate, s.Burst))
+	case ruleset.Under:
+		within := limit(s.Rate, s.Burst)
+		within.Over = false
+		e.add(within)
 	case ruleset.AllConnections:
 		e.add(&expr.Connlimit{Count: s.Count, Flags: expr.NFT_CONNLIMIT_F_INV})
 	default:
 		e.err = fmt.Errorf("%T is no statement that can be encoded", s)
+	}
+}
+
+func (e *encoder) local(l ruleset.Local) {
+	e.add(&expr.Fib{Register: reg1, ResultADDRTYPE: true, FlagSADDR: l.Side == ruleset.Src, FlagDADDR: l.Side == ruleset.Dst})
+	if l.Not {
+		e.add(different(native(unix.RTN_LOCAL)))
+	} else {
+		e.add(equal(native(unix.RTN_LOCAL)))
 	}
 }
 
@@ -224,11 +234,17 @@ func (e *encoder) dscp(d ruleset.DSCP) {
 	e.add(&expr.Payload{DestRegister: reg1, Base: expr.PayloadBaseNetworkHeader, Offset: 1, Len: 1}, and([]byte{0x3f << 2}), equal([]byte{d.Value << 2}))
 }
 
-func (e *encoder) syn() {
-	const fin, syn, rst, ack = 1, 2, 4, 16 // RFC 9293 §3.1
+// Flags of a TCP header (RFC 9293 §3.1).
+const fin, syn, rst, ack = 1, 2, 4, 16
+
+func (e *encoder) syn(s ruleset.SYN) {
+	mask := byte(fin | syn | rst | ack)
+	if s.Answer {
+		mask = syn | rst
+	}
 	e.needProtocol(ruleset.TCP)
 	e.add(&expr.Payload{DestRegister: reg1, Base: expr.PayloadBaseTransportHeader, Offset: tcpFlags, Len: 1},
-		and([]byte{fin | syn | rst | ack}), equal([]byte{syn}))
+		and([]byte{mask}), equal([]byte{syn}))
 }
 
 // dynamic encodes what looks into a named set, or adds to it.

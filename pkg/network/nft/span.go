@@ -45,7 +45,6 @@ func next(b []byte) (after []byte, ok bool) {
 
 // within asks whether the first register is in one of the spans.
 func (e *encoder) within(kind nftables.SetDatatype, spans []span, not bool) {
-	spans = merged(spans)
 	single := !slices.ContainsFunc(spans, func(s span) bool { return !bytes.Equal(s.first, s.last) })
 	switch {
 	case single:
@@ -53,11 +52,12 @@ func (e *encoder) within(kind nftables.SetDatatype, spans []span, not bool) {
 		for i, s := range spans {
 			keys[i] = s.first
 		}
-		e.oneOf(kind, keys, not)
+		slices.SortFunc(keys, bytes.Compare)
+		e.oneOf(kind, slices.CompactFunc(keys, bytes.Equal), not)
 	case len(spans) == 1:
 		e.inside(spans[0], not)
 	default:
-		e.lookup(&nftables.Set{KeyType: kind, Interval: true}, intervals(spans), not)
+		e.lookup(&nftables.Set{KeyType: kind, Interval: true}, intervals(merged(spans)), not)
 	}
 }
 

@@ -108,8 +108,11 @@ type Conntrack struct{ States State }
 // Translated is true of packets of connections whose destination was translated.
 type Translated struct{}
 
-// Local is true of packets to an address of the box.
-type Local struct{}
+// Local is true of packets from, or to, an address of the box, or with Not of all others.
+type Local struct {
+	Side Side
+	Not  bool
+}
 
 // Spoofed is true of packets whose source is not reached by the interface that they came by.
 type Spoofed struct{}
@@ -126,14 +129,14 @@ type DSCP struct {
 	Value uint8
 }
 
-// Mark is true of packets whose mark, within the mask, has the value.
-type Mark struct{ Value, Mask uint32 }
+// SYN is true of the first packet of a TCP connection, and with Answer of the first one back, too.
+type SYN struct{ Answer bool }
 
-// SYN is true of the first packet of a TCP connection.
-type SYN struct{}
-
-// Over is true of packets beyond a rate.
+// Over is true of packets beyond a rate, in packets a second.
 type Over struct{ Rate, Burst uint32 }
+
+// Under is true of packets within a rate.
+type Under struct{ Rate, Burst uint32 }
 
 // Meter is true of packets of a source beyond a rate of its own. The sources stand in a dynamic set;
 // one that finds it full is under no rate here.
@@ -168,9 +171,9 @@ func (Local) statement()          {}
 func (Spoofed) statement()        {}
 func (ICMPTypes) statement()      {}
 func (DSCP) statement()           {}
-func (Mark) statement()           {}
 func (SYN) statement()            {}
 func (Over) statement()           {}
+func (Under) statement()          {}
 func (Meter) statement()          {}
 func (Connections) statement()    {}
 func (AllConnections) statement() {}
@@ -254,7 +257,7 @@ func (c Conntrack) String() string {
 }
 
 func (Translated) String() string { return "ct status dnat" }
-func (Local) String() string      { return "fib daddr type local" }
+func (l Local) String() string    { return "fib " + l.Side.letter() + "addr type " + not(l.Not) + "local" }
 func (Spoofed) String() string    { return "fib saddr . iif oif missing" }
 
 func (i ICMPTypes) String() string {
@@ -270,14 +273,19 @@ func (i ICMPTypes) String() string {
 
 func (d DSCP) String() string { return fmt.Sprintf("%s dscp 0x%02x", ip(d.V6), d.Value) }
 
-func (m Mark) String() string {
-	return fmt.Sprintf("meta mark & 0x%08x == 0x%08x", m.Mask, m.Value)
+func (s SYN) String() string {
+	if s.Answer {
+		return "tcp flags & (syn | rst) == syn"
+	}
+	return "tcp flags & (fin | syn | rst | ack) == syn"
 }
-
-func (SYN) String() string { return "tcp flags & (fin | syn | rst | ack) == syn" }
 
 func (o Over) String() string {
 	return fmt.Sprintf("limit rate over %d/second burst %d packets", o.Rate, o.Burst)
+}
+
+func (u Under) String() string {
+	return fmt.Sprintf("limit rate %d/second burst %d packets", u.Rate, u.Burst)
 }
 
 func (m Meter) String() string {

@@ -52,6 +52,7 @@ type Kind string
 const (
 	Filter Kind = "filter"
 	NAT    Kind = "nat"
+	Route  Kind = "route" // the route is looked up again after a new mark
 )
 
 // Priorities of base chains, by what stands before and after them in the kernel.
