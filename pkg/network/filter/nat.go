@@ -30,13 +30,7 @@ func (b *builder) nat() {
 		dst.Rules, src.Rules = append(dst.Rules, dstRules...), append(src.Rules, srcRules...)
 	}
 	for _, s := range b.doc.NAT.Source {
-		if z, ok := b.zone(s.Zone); ok {
-			v4, v6 := byFamily(plain(s.Sources))
-			from := pickPrefixes(s.To.Is6(), v4, v6)
-			src.Rules = append(src.Rules, b.source(z, "nat.source."+s.To.String(), "Some hosts reach "+z.Name+" as "+s.To.String(), from, func(r ruleset.PortRange) ruleset.Action {
-				return ruleset.SNAT{To: s.To.Addr, Ports: r}
-			})...)
-		}
+		src.Rules = append(src.Rules, b.sourceNAT(s)...)
 	}
 	for _, m := range b.doc.NAT.Masquerade {
 		src.Rules = append(src.Rules, b.masquerade(m)...)
@@ -52,34 +46,69 @@ func pickPrefixes(v6 bool, four, six []netip.Prefix) []netip.Prefix {
 	return four
 }
 
+// sourceNAT gives some hosts an address of the box.
+func (b *builder) sourceNAT(s netcfg.SourceNAT) (rules []ruleset.Rule) {
+	z, ok := b.zone(s.Zone)
+	v4, v6 := byFamily(plain(s.Sources))
+	from := within(ruleset.Src, pickPrefixes(s.To.Is6(), v4, v6))
+	if !ok || len(from) == 0 {
+		return nil
+	}
+	match := append([]ruleset.Statement{z.out()}, from...)
+	return append(b.aside(match, s.To.Addr),
+		b.rule("nat.source."+s.To.String(), "Some hosts reach "+z.Name+" as "+s.To.String(), append(match, ruleset.SNAT{To: s.To.Addr})...))
+}
+
 // masquerade hides the hosts of other zones, never the box itself: its own addresses are right.
 func (b *builder) masquerade(m netcfg.Masquerade) (rules []ruleset.Rule) {
 	z, ok := b.zone(m.Zone)
 	if !ok {
 		return nil
 	}
-	action := func(r ruleset.PortRange) ruleset.Action { return ruleset.Masquerade{Ports: r} }
-	says := "Hosts reach " + z.Name + " by the box's address there"
 	v4, v6 := byFamily(plain(m.Sources))
 	if len(m.Sources) == 0 {
 		v4 = []netip.Prefix{netip.PrefixFrom(netip.IPv4Unspecified(), 0)}
 	}
-	rules = append(rules, b.source(z, "nat.masquerade."+z.Name, says, v4, action)...)
-	return append(rules, b.source(z, "nat.masquerade."+z.Name, says, v6, action)...)
+	for _, from := range [][]netip.Prefix{v4, v6} {
+		if len(from) == 0 {
+			continue
+		}
+		match := append(within(ruleset.Src, from), ruleset.Local{Not: true})
+		for _, link := range z.links {
+			out := ruleset.Interface{Out: true, Names: []string{link}}
+			if a, ok := b.primary(link, from[0].Addr().Is6()); ok {
+				rules = append(rules, b.aside(append([]ruleset.Statement{out}, match...), a)...)
+			}
+		}
+		rules = append(rules, b.rule("nat.masquerade."+z.Name, "Hosts reach "+z.Name+" by the box's address there",
+			append(append([]ruleset.Statement{z.out()}, match...), ruleset.Masquerade{})...))
+	}
+	return rules
 }
 
-// source translates sources on their way to a zone. A host whose source port is one that the box keeps
-// untracked gets another: else the answers would be taken for the box's own.
-func (b *builder) source(z zone, name, says string, from []netip.Prefix, to func(ruleset.PortRange) ruleset.Action) (rules []ruleset.Rule) {
-	if len(from) == 0 {
+// primary is the address that the box has on a link before others.
+func (b *builder) primary(link string, v6 bool) (netip.Addr, bool) {
+	i, _ := b.doc.Interface(link)
+	all := b.facts.Addresses[link]
+	for _, p := range i.Addresses {
+		all = append(slices.Clone(all), p.Prefix)
+	}
+	for _, p := range all {
+		if a := p.Addr(); a.Is6() == v6 && !a.IsLinkLocalUnicast() {
+			return a, true
+		}
+	}
+	return netip.Addr{}, false
+}
+
+// aside moves a host's UDP source port out of the way that is one of those that the box keeps
+// untracked: else the answers would be taken for the box's own.
+func (b *builder) aside(match []ruleset.Statement, to netip.Addr) []ruleset.Rule {
+	own := append(portRanges(b.facts.SIPUDP), b.media()...)
+	if len(own) == 0 {
 		return nil
 	}
-	match := append([]ruleset.Statement{z.out()}, within(ruleset.Src, from)...)
-	match = append(match, ruleset.Local{Not: true})
-	if own := append(portRanges(b.facts.SIPUDP), b.media()...); len(own) > 0 {
-		rules = append(rules, silent(append(slices.Clone(match), ruleset.Ports{Protocol: ruleset.UDP, Ranges: own}, to(b.dynamicPorts()))...))
-	}
-	return append(rules, b.rule(name, says, append(slices.Clone(match), to(ruleset.PortRange{}))...))
+	return []ruleset.Rule{silent(append(slices.Clone(match), ruleset.Ports{Protocol: ruleset.UDP, Ranges: own}, ruleset.SNAT{To: to, Ports: b.dynamicPorts()})...)}
 }
 
 // oneToOne binds both addresses. What may come in is for the firewall's rules to say.

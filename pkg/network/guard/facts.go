@@ -82,7 +82,6 @@ func addresses(links []ctl.Link) map[string][]netip.Prefix {
 				all[l.Name] = append(all[l.Name], p)
 			}
 		}
-		slices.SortFunc(all[l.Name], func(a, b netip.Prefix) int { return a.Addr().Compare(b.Addr()) })
 	}
 	return all
 }

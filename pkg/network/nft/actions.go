@@ -47,13 +47,11 @@ func (e *encoder) change(a ruleset.Action) {
 	case ruleset.ClampMSS:
 		e.clampMSS()
 	case ruleset.Masquerade:
-		masq := &expr.Masq{}
-		masq.RegProtoMin, masq.RegProtoMax = e.portRange(a.Ports)
-		masq.ToPorts = masq.RegProtoMin != 0
-		e.add(masq)
+		e.add(&expr.Masq{})
 	case ruleset.SNAT:
 		nat := e.translate(expr.NATTypeSourceNAT, a.To)
 		nat.RegProtoMin, nat.RegProtoMax = e.portRange(a.Ports)
+		nat.Specified = nat.RegProtoMin != 0
 		e.add(nat)
 	case ruleset.DNAT:
 		e.dnat(a)

@@ -52,14 +52,12 @@ type Log struct{ Prefix string }
 type ClampMSS struct{}
 
 // Masquerade gives the packet the address of the interface that it leaves by.
-type Masquerade struct {
-	Ports PortRange // that the source port is chosen from; zero keeps it if it can be kept
-}
+type Masquerade struct{}
 
 // SNAT gives the packet another source address.
 type SNAT struct {
 	To    netip.Addr
-	Ports PortRange // as with Masquerade
+	Ports PortRange // that the source port is chosen from; zero keeps it if it can be kept
 }
 
 // DNAT gives the packet another destination.
@@ -122,12 +120,7 @@ func (l Log) String() string         { return fmt.Sprintf("log prefix %q", l.Pre
 
 func (ClampMSS) String() string { return "tcp option maxseg size set rt mtu" }
 
-func (m Masquerade) String() string {
-	if m.Ports == (PortRange{}) {
-		return "masquerade"
-	}
-	return "masquerade to :" + m.Ports.String()
-}
+func (Masquerade) String() string { return "masquerade" }
 
 func (s SNAT) String() string {
 	if s.Ports == (PortRange{}) {
