@@ -12,7 +12,8 @@ import (
 // forward is what may go through the box.
 func (b *builder) forward() {
 	f := ruleset.Chain{Name: "through", Kind: ruleset.Filter, Hook: ruleset.Forward, Priority: ruleset.Normal, Drop: true}
-	f.Rules = b.known("through")
+	established, invalid := b.known("through")
+	f.Rules = append(f.Rules, established, invalid)
 	f.Rules = append(f.Rules, b.adminRules("through", through, nil)...)
 	f.Rules = append(f.Rules, b.forwarded()...)
 	for _, z := range b.zones {

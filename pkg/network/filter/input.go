@@ -56,11 +56,12 @@ func ports(list ...uint16) []ruleset.PortRange { return portRanges(list) }
 func (b *builder) input() {
 	in := ruleset.Chain{Name: "to-box", Kind: ruleset.Filter, Hook: ruleset.Input, Priority: ruleset.Normal, Drop: true}
 	in.Rules = append(in.Rules, silent(ruleset.Interface{Names: []string{"lo"}}, ruleset.Accept{}))
-	in.Rules = append(in.Rules, b.known("box")...)
-	in.Rules = append(in.Rules,
+	established, invalid := b.known("box")
+	in.Rules = append(in.Rules, established,
 		b.rule("box.neighbours", "IPv6 neighbours find each other", neighbours(), ruleset.Accept{}),
 		b.rule("box.errors.ipv4", "The network may tell the box of errors, such as packets that are too big", icmpErrors(), ruleset.Accept{}),
-		b.rule("box.errors.ipv6", "The network may tell the box of errors, such as packets that are too big", icmp6Errors(), ruleset.Accept{}))
+		b.rule("box.errors.ipv6", "The network may tell the box of errors, such as packets that are too big", icmp6Errors(), ruleset.Accept{}),
+		invalid) // after the errors: those about what is not tracked belong to no connection
 	in.Rules = append(in.Rules, b.adminRules("box", toBox, nil)...)
 	for _, z := range b.zones {
 		name := "to-box-" + word(z.Name)
@@ -73,12 +74,10 @@ func (b *builder) input() {
 	b.chain(in)
 }
 
-// known lets connections go on that were allowed when they began.
-func (b *builder) known(prefix string) []ruleset.Rule {
-	return []ruleset.Rule{
-		b.rule(prefix+".established", "What was allowed to begin goes on", ruleset.Conntrack{States: ruleset.Established | ruleset.Related}, ruleset.Accept{}),
-		b.rule(prefix+".invalid", "Packets that fit no connection are dropped", ruleset.Conntrack{States: ruleset.Invalid}, ruleset.Drop{}),
-	}
+// known lets connections go on that were allowed when they began, and drops what belongs to none.
+func (b *builder) known(prefix string) (established, invalid ruleset.Rule) {
+	return b.rule(prefix+".established", "What was allowed to begin goes on", ruleset.Conntrack{States: ruleset.Established | ruleset.Related}, ruleset.Accept{}),
+		b.rule(prefix+".invalid", "Packets that fit no connection are dropped", ruleset.Conntrack{States: ruleset.Invalid}, ruleset.Drop{})
 }
 
 // services are the rules of what a zone may reach of the box, in the order in which packets are frequent.
@@ -195,7 +194,7 @@ func (b *builder) servePing(z zone) (rules []ruleset.Rule) {
 		if v6 {
 			echo.Types = []uint8{128}
 		}
-		rules = append(rules, b.rule("box."+z.Name+".ping."+family(v6), z.may("ping the box"), echo, ruleset.Under{Rate: floodRate, Burst: floodRate}, ruleset.Accept{}))
+		rules = append(rules, b.rule("box."+z.Name+".ping."+family(v6), z.may("ping the box"), echo, ruleset.Under{Rate: pingRate, Burst: pingRate}, ruleset.Accept{}))
 	}
 	return rules
 }

@@ -43,8 +43,8 @@ const knownRate, knownBurst = 400, 400
 // as many again while they come back after a loss of power.
 const maxConns = 20_000
 
-// floodRate bounds echo requests to the box, of all zones together.
-const floodRate = 200
+// pingRate bounds echo requests to the box, of all zones together.
+const pingRate = 200
 
 // Sets are the named sets, always all of them: what they hold outlives a change of the rules.
 func Sets() []ruleset.Set {
