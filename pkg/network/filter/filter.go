@@ -23,11 +23,11 @@ type Facts struct {
 
 // builder gathers the rules of one ruleset.
 type builder struct {
-	doc    netcfg.Document
-	facts  Facts
-	zones  []zone
-	rules  *ruleset.Ruleset
-	counts map[string]int // of each counter's name
+	doc   netcfg.Document
+	facts Facts
+	zones []zone
+	rules *ruleset.Ruleset
+	given map[string]bool // names of counters and chains
 }
 
 // zone is a zone of the document that has links.
@@ -44,7 +44,7 @@ func (z zone) out() ruleset.Statement { return ruleset.Interface{Out: true, Name
 
 // Build makes the ruleset of a document that is valid.
 func Build(doc netcfg.Document, facts Facts) *ruleset.Ruleset {
-	b := &builder{doc: doc, facts: facts, rules: &ruleset.Ruleset{Sets: Sets()}, counts: map[string]int{}}
+	b := &builder{doc: doc, facts: facts, rules: &ruleset.Ruleset{Sets: Sets()}, given: map[string]bool{}}
 	for _, z := range doc.Zones {
 		if links := doc.InZone(z.Name); len(links) > 0 {
 			b.zones = append(b.zones, zone{z, links})

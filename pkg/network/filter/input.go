@@ -64,7 +64,7 @@ func (b *builder) input() {
 		invalid) // after the errors: those about what is not tracked belong to no connection
 	in.Rules = append(in.Rules, b.adminRules("box", toBox, nil)...)
 	for _, z := range b.zones {
-		name := "to-box-" + word(z.Name)
+		name := b.name("to-box-" + z.Name)
 		rules := b.services(z)
 		rules = append(rules, b.rule("box."+z.Name+".denied", "Everything else of "+z.Name+" to the box is dropped", ruleset.Drop{}))
 		b.chain(ruleset.Chain{Name: name, Rules: rules})

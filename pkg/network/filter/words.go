@@ -19,13 +19,14 @@ func (b *builder) rule(name, says string, do ...ruleset.Statement) ruleset.Rule 
 // silent makes a rule that nobody counts or sees.
 func silent(do ...ruleset.Statement) ruleset.Rule { return ruleset.Rule{Do: do} }
 
-// name makes a counter's name out of one that may hold anything; each is given once.
+// name makes a name out of one that may hold anything; each is given once.
 func (b *builder) name(name string) string {
-	name = word(name)
-	b.counts[name]++
-	if n := b.counts[name]; n > 1 {
-		return b.name(fmt.Sprintf("%s.%d", name, n))
+	base := word(name)
+	name = base
+	for n := 2; b.given[name]; n++ {
+		name = fmt.Sprintf("%s.%d", base, n)
 	}
+	b.given[name] = true
 	return name
 }
 

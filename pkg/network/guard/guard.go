@@ -67,7 +67,7 @@ func (g *Guard) Run(ctx context.Context) error {
 		wg.Go(func() { g.feed.run(ctx) })
 	}
 	wg.Wait()
-	return nil
+	return errors.Join(g.cfg.Switch.Close(), g.cfg.Media.Close(), g.cfg.Admin.Close())
 }
 
 // Apply makes the kernel hold the ruleset of a document that is valid, in one transaction. What holds

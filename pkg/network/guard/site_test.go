@@ -77,12 +77,16 @@ func newSite(t *testing.T) *site {
 	}
 	t.Cleanup(func() { _ = unix.Close(ns) })
 	s.kernel = nft.New(ns)
-	var doc netcfg.Document
+	s.guard = s.newGuard(t, s.document(t))
+	return s
+}
+
+func (s *site) document(t *testing.T) (doc netcfg.Document) {
+	t.Helper()
 	if err := json.Unmarshal([]byte(siteDocument), &doc); err != nil {
 		t.Fatal(err)
 	}
-	s.guard = s.newGuard(t, doc)
-	return s
+	return doc
 }
 
 // newGuard applies the document with the site's facts: no daemon runs.
