@@ -77,7 +77,7 @@ func (p first) fulfils(t *rapid.T, s ruleset.Statement) bool {
 		return slices.Contains(s.Names, name) != s.Not
 	case ruleset.Conntrack:
 		return s.States&ruleset.New != 0
-	case ruleset.ICMPTypes, ruleset.Translated, ruleset.Meter, ruleset.Connections, ruleset.AllConnections:
+	case ruleset.ICMPTypes, ruleset.Translated, ruleset.Meter, ruleset.Connections:
 		return false
 	case ruleset.L4:
 		return s.Protocol == ruleset.TCP

@@ -56,6 +56,26 @@ func TestGoldenRulesets(t *testing.T) {
 	}
 }
 
+func TestABoxThatNobodyHasSetUp(t *testing.T) {
+	t.Parallel()
+	doc := netcfg.FirstBoot([]string{"eth0", "eth1"})
+	compare(t, "testdata/firstboot.nft", Build(doc, open()).String())
+	if faults := Conflicts(doc, open()); len(faults) > 0 {
+		t.Error(faults)
+	}
+}
+
+func TestConflictsWithWhatTheBoxListensOn(t *testing.T) {
+	t.Parallel()
+	doc, facts := load(t, "testdata/branch.json"), open()
+	facts.SIPUDP, facts.Provision = []uint16{7002}, 0
+	doc.Zones[2].Services = []netcfg.Service{netcfg.ServeProvision}
+	faults := Conflicts(doc, facts)
+	if len(faults) != 2 || !strings.Contains(faults[0], "games") || !strings.Contains(faults[1], "sites") {
+		t.Errorf("faults are %q", faults)
+	}
+}
+
 func compare(t *testing.T, file, got string) {
 	t.Helper()
 	if *update {

@@ -59,6 +59,7 @@ func (b *builder) input() {
 	established, invalid := b.known("box")
 	in.Rules = append(in.Rules, established,
 		b.rule("box.neighbours", "IPv6 neighbours find each other", neighbours(), ruleset.Accept{}),
+		b.rule("box.groups", "Switches ask the box which groups it listens to", ruleset.L4{Protocol: ruleset.IGMP}, ruleset.Accept{}), // RFC 3376 §5.2
 		b.rule("box.errors.ipv4", "The network may tell the box of errors, such as packets that are too big", icmpErrors(), ruleset.Accept{}),
 		b.rule("box.errors.ipv6", "The network may tell the box of errors, such as packets that are too big", icmp6Errors(), ruleset.Accept{}),
 		invalid) // after the errors: those about what is not tracked belong to no connection
@@ -138,9 +139,7 @@ func (b *builder) serveSIP(z zone) (rules []ruleset.Rule) {
 	}
 	port := ruleset.Ports{Protocol: ruleset.TCP, Side: ruleset.Dst, Ranges: portRanges(b.facts.SIPStream)}
 	rules = append(rules, b.bounded(z, "sip-stream", port, b.doc.Firewall.Limits.TLSConnectionsOr(), [2]string{sipConns4, sipConns6})...)
-	return append(rules,
-		b.rule("box."+z.Name+".sip-stream.full", "All sources together may hold 20000 SIP connections", port, ruleset.AllConnections{Count: maxConns}, ruleset.Drop{}),
-		b.rule("box."+z.Name+".sip-stream", z.may("reach the box's SIP over TCP and TLS"), port, ruleset.Accept{}))
+	return append(rules, b.rule("box."+z.Name+".sip-stream", z.may("reach the box's SIP over TCP and TLS"), port, ruleset.Accept{}))
 }
 
 // bounded drops connections of a source beyond those that it may hold, and those that it opens too fast.

@@ -39,10 +39,6 @@ const (
 // a busy office, and the kernel that stops a flood in its name.
 const knownRate, knownBurst = 400, 400
 
-// maxConns bounds the SIP connections of all sources: 10,000 users with a TLS connection each and
-// as many again while they come back after a loss of power.
-const maxConns = 20_000
-
 // pingRate bounds echo requests to the box, of all zones together.
 const pingRate = 200
 

@@ -1,11 +1,13 @@
 package guard
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"net/netip"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -13,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/coraltele/sanchar/pkg/network/filter"
+	"github.com/coraltele/sanchar/pkg/network/netcfg"
 	"github.com/coraltele/sanchar/pkg/network/nft"
 	"github.com/coraltele/sanchar/pkg/testkit/netlab"
 )
@@ -189,6 +192,57 @@ func (s *site) noHelper(t *testing.T) {
 	}
 	if err != nil || len(table) > 0 {
 		t.Errorf("the kernel expects connections: %q, %v", table, err)
+	}
+}
+
+// TestNothingIsLostWhileRulesAreReplaced: a stream of datagrams, each answered, while two rulesets take
+// turns; and a connection that is up stays up.
+func TestNothingIsLostWhileRulesAreReplaced(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	echo(t, s.box, "198.18.2.1:20000")
+	echo(t, s.outside, "198.18.1.2:7")
+	docs := []netcfg.Document{s.document(t), s.document(t)}
+	docs[1].Zones[1].Services = netcfg.Services()
+	done := make(chan error, 1)
+	quit := make(chan struct{})
+	var replaced atomic.Int64
+	go func() {
+		for ; ; replaced.Add(1) {
+			select {
+			case <-quit:
+				done <- nil
+				return
+			default:
+			}
+			if err := s.guard.Apply(context.Background(), docs[replaced.Load()%2]); err != nil {
+				done <- err
+				return
+			}
+		}
+	}()
+	for _, to := range []string{"198.18.2.1:20000", "198.18.1.2:7"} { // untracked, and translated
+		c, err := s.phone.Dial("udp4", to)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lost, sent, buf := 0, 0, make([]byte, 64)
+		for until := replaced.Load() + 20; replaced.Load() < until && len(done) == 0; sent++ {
+			_, _ = c.Write([]byte("x"))
+			_ = c.SetReadDeadline(time.Now().Add(moment))
+			if _, err := c.Read(buf); err != nil {
+				lost++
+			}
+		}
+		_ = c.Close()
+		t.Logf("%d of %d datagrams to %s were lost", lost, sent, to)
+		if lost > 0 {
+			t.Fail()
+		}
+	}
+	close(quit)
+	if err := <-done; err != nil {
+		t.Error(err)
 	}
 }
 

@@ -107,8 +107,6 @@ func (e *encoder) kernelState(s ruleset.Statement) {
 		within := limit(s.Rate, s.Burst)
 		within.Over = false
 		e.add(within)
-	case ruleset.AllConnections:
-		e.add(&expr.Connlimit{Count: s.Count, Flags: expr.NFT_CONNLIMIT_F_INV})
 	default:
 		e.err = fmt.Errorf("%T is no statement that can be encoded", s)
 	}

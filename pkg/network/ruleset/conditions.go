@@ -10,6 +10,7 @@ import (
 // Protocols of the fourth layer, by their IP protocol numbers.
 const (
 	ICMP   Protocol = 1
+	IGMP   Protocol = 2
 	TCP    Protocol = 6
 	UDP    Protocol = 17
 	ICMPv6 Protocol = 58
@@ -23,6 +24,8 @@ func (p Protocol) String() string {
 	switch p {
 	case ICMP:
 		return "icmp"
+	case IGMP:
+		return "igmp"
 	case TCP:
 		return "tcp"
 	case UDP:
@@ -156,27 +159,23 @@ type Connections struct {
 	Count uint32
 }
 
-// AllConnections is true when more than Count connections came by this rule.
-type AllConnections struct{ Count uint32 }
-
-func (Family) statement()         {}
-func (Interface) statement()      {}
-func (L4) statement()             {}
-func (Ports) statement()          {}
-func (Addresses) statement()      {}
-func (Member) statement()         {}
-func (Conntrack) statement()      {}
-func (Translated) statement()     {}
-func (Local) statement()          {}
-func (Spoofed) statement()        {}
-func (ICMPTypes) statement()      {}
-func (DSCP) statement()           {}
-func (SYN) statement()            {}
-func (Over) statement()           {}
-func (Under) statement()          {}
-func (Meter) statement()          {}
-func (Connections) statement()    {}
-func (AllConnections) statement() {}
+func (Family) statement()      {}
+func (Interface) statement()   {}
+func (L4) statement()          {}
+func (Ports) statement()       {}
+func (Addresses) statement()   {}
+func (Member) statement()      {}
+func (Conntrack) statement()   {}
+func (Translated) statement()  {}
+func (Local) statement()       {}
+func (Spoofed) statement()     {}
+func (ICMPTypes) statement()   {}
+func (DSCP) statement()        {}
+func (SYN) statement()         {}
+func (Over) statement()        {}
+func (Under) statement()       {}
+func (Meter) statement()       {}
+func (Connections) statement() {}
 
 func (f Family) String() string {
 	if f.V6 {
@@ -295,8 +294,6 @@ func (m Meter) String() string {
 func (c Connections) String() string {
 	return fmt.Sprintf("add @%s { %s ct count over %d }", c.Set, source(c.V6, c.Wide), c.Count)
 }
-
-func (a AllConnections) String() string { return fmt.Sprintf("ct count over %d", a.Count) }
 
 func ip(v6 bool) string {
 	if v6 {
