@@ -3,10 +3,12 @@ package guard
 import (
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -244,6 +246,90 @@ func TestNothingIsLostWhileRulesAreReplaced(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
+}
+
+// TestAStrangerHoldsFewConnections: a registered source stands for an office and holds more.
+func TestAStrangerHoldsFewConnections(t *testing.T) {
+	t.Parallel()
+	const most = 5
+	s := newSite(t)
+	doc := s.document(t)
+	doc.Firewall.Limits = netcfg.Limits{TLSConnectionsPerSource: most, NewConnectionsPerSecondSource: 1000, StrangerPacketsPerSecond: 1000, StrangerBurst: 1000}
+	if err := s.guard.Apply(t.Context(), doc); err != nil {
+		t.Fatal(err)
+	}
+	hold(t, s.box, "198.18.1.1:5061")
+	hold(t, s.box, "198.18.2.1:5061")
+	if err := s.kernel.Update(s.guard.feed.sets[filter.Known4], []nft.Element{{Addr: s.phone.V4}}, nil); err != nil {
+		t.Fatal(err)
+	}
+	open := func(h *netlab.Host, to string, wait time.Duration) net.Conn {
+		ctx, cancel := context.WithTimeout(t.Context(), wait)
+		defer cancel()
+		c, err := h.DialContext(ctx, "tcp4", to)
+		if err != nil {
+			return nil
+		}
+		return c
+	}
+	var conns []net.Conn
+	for n := range most {
+		c := open(s.outside, "198.18.1.1:5061", patience)
+		if c == nil {
+			t.Fatalf("connection %d is refused", n)
+		}
+		conns = append(conns, c)
+	}
+	if c := open(s.outside, "198.18.1.1:5061", moment); c != nil {
+		t.Error("a stranger holds more connections than he may")
+		_ = c.Close()
+	}
+	if s.count(t, "box.internet.sip-stream.many.ipv4") == 0 {
+		t.Error("what was refused is not counted")
+	}
+	_ = conns[0].Close()
+	if c := open(s.outside, "198.18.1.1:5061", patience); c == nil {
+		t.Error("a connection that ended is still counted")
+	} else {
+		conns[0] = c
+	}
+	for range 3 * most {
+		c := open(s.phone, "198.18.2.1:5061", patience)
+		if c == nil {
+			t.Fatal("a registered source is bounded as a stranger")
+		}
+		conns = append(conns, c)
+	}
+	for _, c := range conns {
+		_ = c.Close()
+	}
+}
+
+// hold accepts connections and closes each when its peer does.
+func hold(t *testing.T, h *netlab.Host, address string) {
+	t.Helper()
+	var ln net.Listener
+	err := h.Do(func() (err error) {
+		ln, err = net.Listen("tcp4", address)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wait sync.WaitGroup
+	wait.Go(func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			wait.Go(func() {
+				_, _ = io.Copy(io.Discard, c)
+				_ = c.Close()
+			})
+		}
+	})
+	t.Cleanup(func() { _ = ln.Close(); wait.Wait() })
 }
 
 // codePoints: of hosts that are not trusted they are cleared.
