@@ -29,6 +29,11 @@ func planes() map[string]plane {
 		"archive": {rank: 4, line: []string{"search", "records", "ingest", "vault", "scan", "exchange", "hooks"}},
 		"network": {rank: 4, line: []string{
 			"netcfg",
+			"workers",
+			"dhcpc",
+			"health",
+			"netplan",
+			"netapply",
 			"netmon",
 			"ruleset",
 			"filter",
