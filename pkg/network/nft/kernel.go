@@ -3,6 +3,7 @@
 package nft
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -16,11 +17,11 @@ import (
 	"github.com/coraltele/sanchar/pkg/network/ruleset"
 )
 
-// Sizes of the socket to the kernel. A transaction is one message to it, and each rule of it is
+// Bounds of the socket to the kernel. A transaction is one message to it, and each part of it is
 // acknowledged: a ruleset of 4,000 rules takes about 2 MB there and back.
 const (
-	socketBuffer = 8 << 20
-	answerLimit  = 10 * time.Second // for the kernel to answer a transaction
+	socketBuffer = 32 << 20
+	answerLimit  = time.Minute // for the kernel to answer a transaction: 6,000 rules took 7 s
 )
 
 // Kernel is the packet filter of one network namespace. Its methods may be called from any goroutine.
@@ -70,10 +71,20 @@ func (k *Kernel) Apply(r *ruleset.Ruleset) (changed bool, err error) {
 	if err := b.replace(have, r); err != nil {
 		return false, fmt.Errorf("make the ruleset: %w", err)
 	}
-	if err := c.Flush(); err != nil {
-		return false, fmt.Errorf("replace the ruleset: %w", err)
+	return true, k.commit(c, r)
+}
+
+// commit sends the transaction. Answers to a large one may not all fit into the socket: what counts
+// then is what the kernel holds.
+func (k *Kernel) commit(c *nftables.Conn, r *ruleset.Ruleset) error {
+	flushErr := c.Flush()
+	if flushErr == nil {
+		return nil
 	}
-	return true, nil
+	if holds, err := k.Holds(r); err != nil || !holds {
+		return fmt.Errorf("replace the ruleset: %w", errors.Join(flushErr, err))
+	}
+	return nil
 }
 
 // Remove takes our table away.
