@@ -36,11 +36,16 @@ func planes() map[string]plane {
 			"netmon",
 			"netapply",
 			"netman",
+			"ruleset",
+			"filter",
+			"nft",
+			"guard",
 		}},
 		"console": {rank: 4, line: []string{"auth", "events", "provision", "web", "api"}},
 		"daemon":  {rank: 5, line: []string{"switchd", "mediad", "admind", "netd"}},
 		"layers":  {rank: 0},
 		"testkit": {rank: 6, line: []string{ // helpers for tests; only tests import them
+			"netdocs",
 			"racing", "torture", "sipside", "fakeswitch", "tone", "texter", "netlab", "capture", "linphone", "baresip", "sipp", "phone", "boxtest",
 		}},
 	}

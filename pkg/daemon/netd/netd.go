@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/coraltele/sanchar/pkg/base/slogx"
+	"github.com/coraltele/sanchar/pkg/network/guard"
 	"github.com/coraltele/sanchar/pkg/network/netmon"
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
 	"github.com/coraltele/sanchar/pkg/platform/notify"
@@ -35,14 +36,18 @@ type Daemon struct {
 	socket  string
 	monitor *netmon.Monitor
 	started time.Time
+	guard   *guard.Guard
 }
 
 // New returns the daemon. It opens nothing yet.
 func New(cfg Config) (*Daemon, error) {
-	return &Daemon{
+	d := &Daemon{
 		cfg: cfg, socket: filepath.Join(cfg.RunDir, "net.sock"), started: time.Now().UTC(),
 		monitor: netmon.New(slogx.Part(cfg.Log, "netmon")),
-	}, nil
+	}
+	var err error
+	d.guard, err = d.newGuard(true)
+	return d, err
 }
 
 // Run serves until ctx ends.
@@ -55,6 +60,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	defer cancel()
 	var wg sync.WaitGroup
 	wg.Go(func() { _ = d.monitor.Run(ctx) }) // it ends with ctx only
+	wg.Go(func() { _ = d.guard.Run(ctx) })   // it ends with ctx only
 	var aliveErr error
 	wg.Go(func() { aliveErr = d.cfg.Notify.KeepAlive(ctx, func() bool { return d.answers(ctx) }) })
 	wg.Go(func() { d.sayReady(ctx) })
@@ -99,6 +105,7 @@ func (d *Daemon) handler() http.Handler {
 		return links, nil
 	})
 	ctl.Stream(mux, "GET /v1/events", d.events)
+	d.firewallRoutes(mux)
 	return mux
 }
 
