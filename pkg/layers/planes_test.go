@@ -27,7 +27,10 @@ func planes() map[string]plane {
 		"pbx":     {rank: 4, line: []string{"push", "account", "edge", "registrar", "dialplan", "call", "chat"}},
 		"media":   {rank: 4, line: []string{"port", "relay", "quality", "session"}},
 		"archive": {rank: 4, line: []string{"search", "records", "ingest", "vault", "scan", "exchange", "hooks"}},
-		"network": {rank: 4, line: []string{"netmon"}},
+		"network": {rank: 4, line: []string{
+			"netmon",
+			"onlink", "dhcp", "dns", "ntp", "lldp", "mdns", "ra", "capture", "probe", "diag",
+		}},
 		"console": {rank: 4, line: []string{"auth", "events", "provision", "web", "api"}},
 		"daemon":  {rank: 5, line: []string{"switchd", "mediad", "admind", "netd"}},
 		"layers":  {rank: 0},
