@@ -44,6 +44,7 @@ type Table struct {
 	mu       sync.Mutex // guards what follows; held for microseconds, never over I/O
 	byAddr   map[netip.Addr]Lease
 	byClient map[clientKey]netip.Addr
+	byName   map[string]netip.Addr
 	taken    map[netip.Addr]time.Time // found in use by somebody unknown, until then
 }
 
@@ -51,7 +52,10 @@ type clientKey struct{ zone, client string }
 
 // OpenTable reads the leases in the file at path, which is made if it is not there.
 func OpenTable(path string) (*Table, error) {
-	t := &Table{byAddr: map[netip.Addr]Lease{}, byClient: map[clientKey]netip.Addr{}, taken: map[netip.Addr]time.Time{}}
+	t := &Table{
+		byAddr: map[netip.Addr]Lease{}, byClient: map[clientKey]netip.Addr{},
+		byName: map[string]netip.Addr{}, taken: map[netip.Addr]time.Time{},
+	}
 	log, err := journal.Open(path, journal.Options{}, func(frame []byte) error {
 		var l Lease
 		if err := json.Unmarshal(frame, &l); err != nil {
@@ -80,6 +84,34 @@ func (t *Table) setLocked(l Lease) {
 		delete(t.byAddr, had)
 	}
 	t.byAddr[l.Addr], t.byClient[key] = l, l.Addr
+	t.nameLocked(l)
+}
+
+// nameLocked lets a host have its name unless another one has it that began before.
+func (t *Table) nameLocked(l Lease) {
+	if l.Name == "" {
+		return
+	}
+	if holder, ok := t.byAddr[t.byName[l.Name]]; ok && holder.Addr != l.Addr && holder.Name == l.Name && l.Begun.Before(holder.Expires) {
+		return
+	}
+	t.byName[l.Name] = l.Addr
+}
+
+// Named returns the address of the host of a name, in lower case, while its lease holds.
+func (t *Table) Named(name string) (netip.Addr, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	l, ok := t.byAddr[t.byName[name]]
+	return l.Addr, ok && l.Name == name && time.Now().Before(l.Expires)
+}
+
+// NameOf returns the name of the host that has an address now.
+func (t *Table) NameOf(a netip.Addr) (string, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	l, ok := t.byAddr[a]
+	return l.Name, ok && l.Name != "" && t.byName[l.Name] == a && time.Now().Before(l.Expires)
 }
 
 // put takes a lease into the table and calls done when it is on disk: what was answered survives
@@ -110,6 +142,9 @@ func (t *Table) compact(now time.Time) error {
 		if now.Sub(l.Expires) > keepExpired {
 			delete(t.byAddr, a)
 			delete(t.byClient, clientKey{l.Zone, l.Client})
+			if t.byName[l.Name] == a {
+				delete(t.byName, l.Name)
+			}
 		}
 	}
 	for a, until := range t.taken {

@@ -49,20 +49,37 @@ func CloseWith(ctx context.Context, c interface{ Close() error }) (closeNow func
 // ListenUDP opens a UDP socket of one link. Others on other links may have the same port, and
 // broadcasts may be sent.
 func ListenUDP(ctx context.Context, iface string, at netip.AddrPort) (*net.UDPConn, error) {
-	lc := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
-		var optErr error
-		err := c.Control(func(fd uintptr) { optErr = bindTo(int(fd), iface) })
-		return errors.Join(err, optErr)
-	}}
-	network := "udp4"
-	if at.Addr().Is6() {
-		network = "udp6"
-	}
-	c, err := lc.ListenPacket(ctx, network, at.String())
+	lc := boundTo(iface)
+	c, err := lc.ListenPacket(ctx, "udp"+family(at), at.String())
 	if err != nil {
 		return nil, fmt.Errorf("listen at %s on %s: %w", at, iface, err)
 	}
 	return c.(*net.UDPConn), nil
+}
+
+// ListenTCP opens a TCP listener of one link.
+func ListenTCP(ctx context.Context, iface string, at netip.AddrPort) (net.Listener, error) {
+	lc := boundTo(iface)
+	l, err := lc.Listen(ctx, "tcp"+family(at), at.String())
+	if err != nil {
+		return nil, fmt.Errorf("listen at %s on %s: %w", at, iface, err)
+	}
+	return l, nil
+}
+
+func boundTo(iface string) net.ListenConfig {
+	return net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
+		var optErr error
+		err := c.Control(func(fd uintptr) { optErr = bindTo(int(fd), iface) })
+		return errors.Join(err, optErr)
+	}}
+}
+
+func family(at netip.AddrPort) string {
+	if at.Addr().Is6() {
+		return "6"
+	}
+	return "4"
 }
 
 // bindTo is made before the address is bound, so that the same address may be bound on each link.
