@@ -28,8 +28,9 @@ func planes() map[string]plane {
 		"media":   {rank: 4, line: []string{"port", "relay", "quality", "session"}},
 		"archive": {rank: 4, line: []string{"search", "records", "ingest", "vault", "scan", "exchange", "hooks"}},
 		"network": {rank: 4, line: []string{
+			"netcfg",
 			"netmon",
-			"onlink", "dhcp", "dns", "ntp", "lldp", "mdns", "ra", "capture", "probe", "diag",
+			"rate", "onlink", "dhcp", "dns", "ntp", "lldp", "mdns", "ra", "capture", "probe", "diag",
 		}},
 		"console": {rank: 4, line: []string{"auth", "events", "provision", "web", "api"}},
 		"daemon":  {rank: 5, line: []string{"switchd", "mediad", "admind", "netd"}},

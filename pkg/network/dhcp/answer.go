@@ -2,7 +2,6 @@ package dhcp
 
 import (
 	"net/netip"
-	"slices"
 	"time"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
@@ -174,10 +173,8 @@ func (s *Subnet) destination(m *dhcpv4.DHCPv4) netip.AddrPort {
 	return netip.AddrPortFrom(broadcastAll(), clientPort)
 }
 
-// answersRelay reports whether a message of this relay agent is one that we answer.
-func (s *Subnet) answersRelay(relay, source netip.Addr) bool {
-	return s.Prefix.Contains(relay) && slices.Contains(s.Relays, relay) && (source == relay || slices.Contains(s.Relays, source))
-}
+// behind reports whether this is the subnet behind a relay agent.
+func (s *Subnet) behind(relay netip.Addr) bool { return s.Relay.IsValid() && s.Relay == relay }
 
 func broadcastAll() netip.Addr { return netip.AddrFrom4([4]byte{255, 255, 255, 255}) }
 

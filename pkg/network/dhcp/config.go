@@ -64,9 +64,16 @@ type Subnet struct {
 	Vendor        []byte       // option 43 as it is, for those that ask for it
 	VoiceVLAN     uint16       // options 132 and their like; 0 is none
 	VoicePriority uint8        // option 133, 802.1p
-	Extra         map[uint8][]byte
+	Extra         []Option
 
-	Relays []netip.Addr // relay agents that are answered (giaddr), and no others
+	Relay netip.Addr // the agent that the subnet is behind; only agents that are named are answered
+}
+
+// Option is one that an admin wrote down.
+type Option struct {
+	Code  uint8
+	Value []byte
+	Class string // only for hosts whose vendor class begins so; "" is all
 }
 
 // Config is what a server serves.

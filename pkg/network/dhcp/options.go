@@ -92,8 +92,10 @@ func (s *Subnet) configure(reply, asked *dhcpv4.DHCPv4, h host) {
 			put(code, value)
 		}
 	}
-	for code, value := range s.Extra { // the admin wrote them down: everybody gets them
-		put(code, value)
+	for _, o := range s.Extra {
+		if strings.HasPrefix(strings.ToLower(h.class), strings.ToLower(o.Class)) {
+			put(o.Code, o.Value)
+		}
 	}
 	// RFC 3046 §2.2: a relay gets its own words back.
 	if info := asked.GetOneOption(dhcpv4.OptionRelayAgentInformation); info != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/insomniacslk/dhcp/dhcpv4"
 
 	"github.com/coraltele/sanchar/pkg/network/onlink"
+	"github.com/coraltele/sanchar/pkg/network/rate"
 )
 
 // Limits of what one link may cost.
@@ -57,6 +58,9 @@ func (s *Server) Run(ctx context.Context) error {
 	defer wg.Wait()
 	for i := range s.cfg.Subnets {
 		sub := &s.cfg.Subnets[i]
+		if sub.Relay.IsValid() {
+			continue // it is served on the link of its agent
+		}
 		wg.Go(func() {
 			onlink.Keep(ctx, s.log, sub.Iface, func(ctx context.Context) error { return s.serve(ctx, sub) })
 		})
@@ -82,7 +86,7 @@ type link struct {
 	conn    *net.UDPConn
 	work    sync.WaitGroup
 	probing chan struct{} // holds a token for each probe under way
-	rate    bucket
+	rate    rate.Bucket
 	fullTo  time.Time // no unknown host is looked an address for before
 }
 
@@ -105,7 +109,7 @@ func (s *Server) serve(ctx context.Context, sub *Subnet) error {
 		}
 		s.Counters.Received.Add(1)
 		now := time.Now()
-		if !l.rate.take(now) || !l.receive(ctx, buf[:n], from.Addr().Unmap(), now) {
+		if !l.rate.Take(rate.Limit{PerSecond: perSecond, Burst: burst}, now) || !l.receive(ctx, buf[:n], from.Addr().Unmap(), now) {
 			s.Counters.Dropped.Add(1)
 		}
 	}
@@ -150,7 +154,8 @@ func (l *link) subnetOf(m *dhcpv4.DHCPv4, from netip.Addr) *Subnet {
 		return l.sub
 	}
 	for i := range l.cfg.Subnets {
-		if sub := &l.cfg.Subnets[i]; sub.answersRelay(relay, from) {
+		// The agent sends from the address that it puts into giaddr, or at least from its subnet's link.
+		if sub := &l.cfg.Subnets[i]; sub.behind(relay) && sub.Iface == l.sub.Iface && (from == relay || l.sub.Prefix.Contains(from)) {
 			return sub
 		}
 	}
@@ -204,24 +209,4 @@ func (l *link) send(ans answer) {
 		return
 	}
 	l.Counters.Answered.Add(1)
-}
-
-// bucket lets perSecond messages through, and burst after silence.
-type bucket struct {
-	tokens float64
-	last   time.Time
-}
-
-func (b *bucket) take(now time.Time) bool {
-	if b.last.IsZero() {
-		b.tokens = burst
-	} else if d := now.Sub(b.last); d > 0 {
-		b.tokens = min(burst, b.tokens+d.Seconds()*perSecond)
-	}
-	b.last = now
-	if b.tokens < 1 {
-		return false
-	}
-	b.tokens--
-	return true
 }

@@ -59,8 +59,8 @@ type Config struct {
 	Split   []Split
 	Domain  string // ours: what we don't know of it, nobody knows
 	Hosts   []Host
-	Entries int  // of the cache; 0 is DefaultEntries
-	Private bool // let answers of Servers hold private addresses: no protection against rebinding
+	Entries int      // of the cache; 0 is DefaultEntries
+	Inside  []string // domains whose answers may hold private addresses, though Servers answer them
 }
 
 // Names are the hosts that a DHCP server knows.

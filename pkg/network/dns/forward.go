@@ -55,17 +55,23 @@ func newForwarder(cfg Config) *forwarder {
 	return f
 }
 
-// route returns who is asked for a name, and whether private addresses may come of it.
-func (f *forwarder) route(name string) (servers []netip.AddrPort, private bool) {
-	servers, private = f.cfg.Servers, f.cfg.Private
+// route returns who is asked for a name, and whether these are the servers of a split domain.
+func (f *forwarder) route(name string) (servers []netip.AddrPort, split bool) {
+	servers = f.cfg.Servers
 	longest := 0
 	for _, s := range f.cfg.Split {
 		domain := canonical(s.Domain)
 		if labels := dns.CountLabel(domain); below(name, domain) && labels > longest {
-			servers, private, longest = s.Servers, true, labels
+			servers, split, longest = s.Servers, true, labels
 		}
 	}
-	return servers, private
+	return servers, split
+}
+
+// private reports whether answers about a name may hold private addresses.
+func (f *forwarder) private(name string) bool {
+	_, split := f.route(name)
+	return split || slices.ContainsFunc(f.cfg.Inside, func(d string) bool { return below(name, canonical(d)) })
 }
 
 // ask returns the answer of the first server that gives one.
@@ -92,7 +98,7 @@ func (f *forwarder) ask(ctx context.Context, q question) (*dns.Msg, error) {
 }
 
 func (f *forwarder) askAll(ctx context.Context, q question) (*dns.Msg, error) {
-	servers, private := f.route(q.name)
+	servers, _ := f.route(q.name)
 	err := errNoBody
 	for _, s := range f.inOrder(servers) {
 		var m *dns.Msg
@@ -102,7 +108,7 @@ func (f *forwarder) askAll(ctx context.Context, q question) (*dns.Msg, error) {
 			}
 			continue
 		}
-		if !private && holdsPrivate(m) {
+		if !f.private(q.name) && holdsPrivate(m) {
 			return nil, errRebind
 		}
 		return m, nil
@@ -194,7 +200,7 @@ func holdsPrivate(m *dns.Msg) bool {
 }
 
 func inside(a netip.Addr) bool {
-	if a.Is6() && (netip.PrefixFrom(netip.MustParseAddr("64:ff9b::"), 96).Contains(a)) { // RFC 6052 §2.1
+	if a.Is6() && netip.PrefixFrom(netip.MustParseAddr("64:ff9b::"), 96).Contains(a) { // RFC 6052 §2.1
 		b := a.As16()
 		a = netip.AddrFrom4([4]byte(b[12:]))
 	}

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"hash/maphash"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -16,11 +15,11 @@ import (
 	"golang.org/x/net/netutil"
 
 	"github.com/coraltele/sanchar/pkg/network/onlink"
+	"github.com/coraltele/sanchar/pkg/network/rate"
 )
 
 const (
-	port    = 53
-	sources = 4096 // places for the rates of hosts; two hosts may share one
+	port = 53
 
 	msgServing = "names are answered"
 	msgRebind  = "an answer was held back: a name from outside for an address inside"
@@ -39,18 +38,15 @@ type Server struct {
 	local    *local
 	cache    *cache
 	forward  *forwarder
+	rates    *rate.Sources
 	Counters Counters
-
-	seed  maphash.Seed
-	mu    sync.Mutex
-	rates [sources]bucket
 }
 
 // New returns a server. leases may be nil.
 func New(cfg Config, leases Names, log *slog.Logger) *Server {
 	return &Server{
 		cfg: cfg, log: log, local: newLocal(cfg, leases), cache: newCache(cmp.Or(cfg.Entries, DefaultEntries)),
-		forward: newForwarder(cfg), seed: maphash.MakeSeed(),
+		forward: newForwarder(cfg), rates: rate.NewSources(rate.Limit{PerSecond: perSecond, Burst: burst}),
 	}
 }
 
@@ -119,7 +115,7 @@ func (s *Server) serve(ctx context.Context, p Place) error {
 // handle answers one question, or not at all if a stranger asks.
 func (s *Server) handle(ctx context.Context, p Place, w dns.ResponseWriter, ask *dns.Msg) {
 	from := source(w.RemoteAddr())
-	if !p.answers(from) || !s.allow(from) {
+	if !p.answers(from) || !s.rates.Take(from, time.Now()) {
 		s.Counters.Refused.Add(1)
 		return
 	}
@@ -165,7 +161,7 @@ func (s *Server) reply(ctx context.Context, ask *dns.Msg) *dns.Msg {
 
 // find looks at what we know, then in the cache, then asks.
 func (s *Server) find(ctx context.Context, q dns.Question, do bool) (*dns.Msg, error) {
-	if _, split := s.forward.route(canonical(q.Name)); !split || s.cfg.Private {
+	if _, split := s.forward.route(canonical(q.Name)); !split {
 		if m, ok := s.local.answer(q); ok {
 			s.Counters.Local.Add(1)
 			return m, nil
@@ -234,29 +230,4 @@ func source(a net.Addr) netip.Addr {
 		return a.AddrPort().Addr().Unmap().WithZone("")
 	}
 	return netip.Addr{}
-}
-
-// bucket lets perSecond questions of a host through, and burst after silence.
-type bucket struct {
-	tokens float64
-	last   time.Time
-}
-
-// allow counts a question of a host. The memory for all hosts of the world is the same.
-func (s *Server) allow(from netip.Addr) bool {
-	now := time.Now()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	b := &s.rates[maphash.Comparable(s.seed, from)%sources]
-	if b.last.IsZero() {
-		b.tokens = burst
-	} else {
-		b.tokens = min(burst, b.tokens+now.Sub(b.last).Seconds()*perSecond)
-	}
-	b.last = now
-	if b.tokens < 1 {
-		return false
-	}
-	b.tokens--
-	return true
 }

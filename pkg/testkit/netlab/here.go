@@ -25,3 +25,12 @@ func (l *Lab) Cable(t testing.TB, name, near string) *Host {
 	}
 	return h
 }
+
+// RaiseLoopback gives the namespace that the tests themselves run in, after Enter, its loopback.
+func RaiseLoopback() error {
+	lo, err := netlink.LinkByName("lo")
+	if err != nil {
+		return err
+	}
+	return netlink.LinkSetUp(lo)
+}
