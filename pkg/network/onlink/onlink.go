@@ -67,6 +67,16 @@ func ListenTCP(ctx context.Context, iface string, at netip.AddrPort) (net.Listen
 	return l, nil
 }
 
+// ListenICMPv6 opens a raw socket for ICMPv6 of one link.
+func ListenICMPv6(ctx context.Context, iface string) (net.PacketConn, error) {
+	lc := boundTo(iface)
+	c, err := lc.ListenPacket(ctx, "ip6:ipv6-icmp", "::")
+	if err != nil {
+		return nil, fmt.Errorf("listen for ICMPv6 on %s: %w", iface, err)
+	}
+	return c, nil
+}
+
 func boundTo(iface string) net.ListenConfig {
 	return net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
 		var optErr error
