@@ -77,6 +77,16 @@ func ListenICMPv6(ctx context.Context, iface string) (net.PacketConn, error) {
 	return c, nil
 }
 
+// ListenICMP opens a raw socket for ICMP of one link.
+func ListenICMP(ctx context.Context, iface string) (net.PacketConn, error) {
+	lc := boundTo(iface)
+	c, err := lc.ListenPacket(ctx, "ip4:icmp", "0.0.0.0")
+	if err != nil {
+		return nil, fmt.Errorf("listen for ICMP on %s: %w", iface, err)
+	}
+	return c, nil
+}
+
 func boundTo(iface string) net.ListenConfig {
 	return net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
 		var optErr error
