@@ -276,3 +276,10 @@ func ask(ctx context.Context, name string) (r *ntp.Response, from netip.Addr, er
 	}})
 	return r, from, err
 }
+
+// Measure asks sources once and changes nothing.
+func Measure(ctx context.Context, sources []string) State {
+	c := NewClient(sources, nil, slog.New(slog.DiscardHandler))
+	c.round(ctx)
+	return c.State()
+}
