@@ -47,8 +47,8 @@ func (r Rule) ActionOr() Action { return or(r.Action, Allow) }
 // Limits bound what strangers may cost. A stranger is a source that no registration made known.
 type Limits struct {
 	StrangerPacketsPerSecond      int `json:"strangerPacketsPerSecond,omitempty"`      // SIP of one source; default 20
-	StrangerBurst                 int `json:"strangerBurst,omitempty"`                 // packets at once of one source; default 40
-	AllStrangersPacketsPerSecond  int `json:"allStrangersPacketsPerSecond,omitempty"`  // SIP of all of them; default 500
+	StrangerBurst                 int `json:"strangerBurst,omitempty"`                 // packets at once of one source; default 60
+	AllStrangersPacketsPerSecond  int `json:"allStrangersPacketsPerSecond,omitempty"`  // SIP of all of them; default 2000
 	TLSConnectionsPerSource       int `json:"tlsConnectionsPerSource,omitempty"`       // at a time, SIP over TCP, TLS and WSS; default 64
 	PageConnectionsPerSource      int `json:"pageConnectionsPerSource,omitempty"`      // at a time; default 64
 	NewConnectionsPerSecondSource int `json:"newConnectionsPerSecondSource,omitempty"` // to the box of one source; default 20
@@ -58,10 +58,10 @@ type Limits struct {
 func (l Limits) StrangerRateOr() int { return or(l.StrangerPacketsPerSecond, 20) }
 
 // StrangerBurstOr returns how many SIP packets one stranger may send at once.
-func (l Limits) StrangerBurstOr() int { return or(l.StrangerBurst, 40) }
+func (l Limits) StrangerBurstOr() int { return or(l.StrangerBurst, 60) }
 
 // AllStrangersRateOr returns the SIP packets per second of all strangers.
-func (l Limits) AllStrangersRateOr() int { return or(l.AllStrangersPacketsPerSecond, 500) }
+func (l Limits) AllStrangersRateOr() int { return or(l.AllStrangersPacketsPerSecond, 2000) }
 
 // TLSConnectionsOr returns how many SIP connections one source may hold.
 func (l Limits) TLSConnectionsOr() int { return or(l.TLSConnectionsPerSource, 64) }
