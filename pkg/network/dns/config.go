@@ -36,6 +36,7 @@ type Place struct {
 	Iface string
 	Index int // of the link: one that was made anew needs new sockets
 	Addr  netip.Addr
+	Self  []netip.Addr   // the box's own addresses as hosts there know them
 	From  []netip.Prefix // who may ask; a question from elsewhere is not answered at all
 }
 
@@ -58,6 +59,7 @@ type Config struct {
 	Servers []netip.AddrPort // asked for what we don't know ourselves, in this order
 	Split   []Split
 	Domain  string // ours: what we don't know of it, nobody knows
+	Box     string // the box's own name, which stands for the addresses of the place that was asked
 	Hosts   []Host
 	Entries int      // of the cache; 0 is DefaultEntries
 	Inside  []string // domains whose answers may hold private addresses, though Servers answer them

@@ -115,8 +115,9 @@ func newServer(t *testing.T, up *upstream, change func(*Config)) *Server {
 	a := netip.MustParseAddr
 	cfg := Config{
 		Domain: "office.example", Servers: []netip.AddrPort{up.at},
-		Hosts:  []Host{{"box", []netip.Addr{a("10.20.0.1"), a("fd00::1")}}, {"www.partner.example", []netip.Addr{a("10.9.9.9")}}},
-		Places: []Place{{Zone: "voice", Addr: a("10.20.0.1"), From: []netip.Prefix{netip.MustParsePrefix("10.20.0.0/24")}}},
+		Box:    "box",
+		Hosts:  []Host{{"www.partner.example", []netip.Addr{a("10.9.9.9")}}},
+		Places: []Place{{Zone: "voice", Addr: a("10.20.0.1"), Self: []netip.Addr{a("10.20.0.1"), a("fd00::1")}, From: []netip.Prefix{netip.MustParsePrefix("10.20.0.0/24")}}},
 	}
 	if change != nil {
 		change(&cfg)
@@ -124,8 +125,15 @@ func newServer(t *testing.T, up *upstream, change func(*Config)) *Server {
 	return New(cfg, leases{"desk-7": a("10.20.0.107"), "wpad": a("10.20.0.66"), "box": a("10.20.0.66")}, slog.New(slog.DiscardHandler))
 }
 
+func (s *Server) place() Place {
+	if len(s.cfg.Places) == 0 {
+		return Place{}
+	}
+	return s.cfg.Places[0]
+}
+
 func ask(s *Server, name string, qtype uint16) *dns.Msg {
-	return s.reply(context.Background(), new(dns.Msg).SetQuestion(name, qtype))
+	return s.reply(context.Background(), s.place(), new(dns.Msg).SetQuestion(name, qtype))
 }
 
 func TestWhatIsAnswered(t *testing.T) {
@@ -334,7 +342,7 @@ func FuzzReply(f *testing.F) {
 		if ask.Unpack(b) != nil {
 			return
 		}
-		m := s.reply(t.Context(), ask)
+		m := s.reply(t.Context(), Place{}, ask)
 		m.Truncate(room(ask))
 		if _, err := m.Pack(); err != nil {
 			t.Errorf("an answer that cannot be sent: %v\n%v", err, m)

@@ -10,6 +10,7 @@ import (
 // local knows the names of our own.
 type local struct {
 	domain string // canonical, "." for none
+	box    string // canonical, with the domain
 	hosts  map[string][]netip.Addr
 	names  map[netip.Addr]string // the first name of each address
 	nets   []netip.Prefix        // whose addresses we alone know names of
@@ -18,11 +19,9 @@ type local struct {
 
 func newLocal(cfg Config, leases Names) *local {
 	l := &local{domain: canonical(cfg.Domain), hosts: map[string][]netip.Addr{}, names: map[netip.Addr]string{}, leases: leases}
+	l.box = l.whole(cfg.Box)
 	for _, h := range cfg.Hosts {
-		name := canonical(h.Name)
-		if dns.CountLabel(name) == 1 && l.domain != "." {
-			name += l.domain
-		}
+		name := l.whole(h.Name)
 		l.hosts[name] = append(l.hosts[name], h.Addrs...)
 		for _, a := range h.Addrs {
 			if _, named := l.names[a]; !named {
@@ -32,18 +31,35 @@ func newLocal(cfg Config, leases Names) *local {
 	}
 	for _, p := range cfg.Places {
 		l.nets = append(l.nets, p.From...)
+		for _, a := range p.Self {
+			if _, named := l.names[a]; !named && cfg.Box != "" {
+				l.names[a] = l.box
+			}
+		}
 	}
 	return l
+}
+
+// whole returns a name with our domain, if it has none.
+func (l *local) whole(name string) string {
+	name = canonical(name)
+	if dns.CountLabel(name) == 1 && l.domain != "." {
+		name += l.domain
+	}
+	return name
 }
 
 // never are the names that a host must not get by calling itself so: browsers and systems trust them.
 func never(label string) bool { return label == "wpad" || label == "isatap" || label == "localhost" }
 
 // answer returns what we ourselves know of a question, and false if another server is to be asked.
-func (l *local) answer(q dns.Question) (m *dns.Msg, ok bool) {
+func (l *local) answer(q dns.Question, self []netip.Addr) (m *dns.Msg, ok bool) {
 	name := canonical(q.Name)
 	if addrs, ok := l.addresses(name); ok {
 		return l.records(q, addrs), true
+	}
+	if len(self) > 0 && name != "." && l.whole(name) == l.box {
+		return l.records(q, self), true
 	}
 	if a, ok := fromReverse(name); ok && (q.Qtype == dns.TypePTR || l.inNets(a)) {
 		return l.reverse(q, a)
@@ -71,7 +87,7 @@ func (l *local) addresses(name string) ([]netip.Addr, bool) {
 			return addrs, true
 		}
 	}
-	if (rest == "" || rest == l.domain) && l.leases != nil && !never(label) {
+	if (rest == "" || rest == l.domain) && l.leases != nil && !never(label) && label+"."+l.domain != l.box {
 		if a, ok := l.leases.Named(label); ok {
 			return []netip.Addr{a}, true
 		}

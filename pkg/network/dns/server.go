@@ -120,7 +120,7 @@ func (s *Server) handle(ctx context.Context, p Place, w dns.ResponseWriter, ask 
 		return
 	}
 	s.Counters.Asked.Add(1)
-	m := s.reply(ctx, ask)
+	m := s.reply(ctx, p, ask)
 	if _, udp := w.RemoteAddr().(*net.UDPAddr); udp {
 		m.Truncate(room(ask))
 	}
@@ -136,7 +136,7 @@ func room(ask *dns.Msg) int {
 }
 
 // reply makes the answer of a question.
-func (s *Server) reply(ctx context.Context, ask *dns.Msg) *dns.Msg {
+func (s *Server) reply(ctx context.Context, p Place, ask *dns.Msg) *dns.Msg {
 	if ask.Opcode != dns.OpcodeQuery || len(ask.Question) != 1 || ask.Question[0].Qclass != dns.ClassINET {
 		return new(dns.Msg).SetRcode(ask, dns.RcodeNotImplemented)
 	}
@@ -146,7 +146,7 @@ func (s *Server) reply(ctx context.Context, ask *dns.Msg) *dns.Msg {
 		return new(dns.Msg).SetRcode(ask, dns.RcodeNotImplemented)
 	}
 	opt := ask.IsEdns0()
-	m, err := s.find(ctx, q, opt != nil && opt.Do())
+	m, err := s.find(ctx, p, q, opt != nil && opt.Do())
 	if err != nil {
 		m = new(dns.Msg).SetRcode(ask, s.failed(q, err))
 	}
@@ -160,9 +160,9 @@ func (s *Server) reply(ctx context.Context, ask *dns.Msg) *dns.Msg {
 }
 
 // find looks at what we know, then in the cache, then asks.
-func (s *Server) find(ctx context.Context, q dns.Question, do bool) (*dns.Msg, error) {
+func (s *Server) find(ctx context.Context, p Place, q dns.Question, do bool) (*dns.Msg, error) {
 	if _, split := s.forward.route(canonical(q.Name)); !split {
-		if m, ok := s.local.answer(q); ok {
+		if m, ok := s.local.answer(q, p.Self); ok {
 			s.Counters.Local.Add(1)
 			return m, nil
 		}
