@@ -37,7 +37,7 @@ func (w *wanted) linkSettings(l Link, set func(path string, value int)) {
 	f, used := w.doc.Interface(l.Name)
 	set(v6+"disable_ipv6", onOff(!used)) // a member or an unused link is not to be spoken to
 	set(v6+"accept_redirects", 0)
-	set(v6+"use_tempaddr", 0)            // a server's address stays
+	set(v6+"use_tempaddr", 0)             // a server's address stays
 	set(v6+"accept_ra", 2*onOff(f.SLAAC)) // 2: although we forward
 	set(v6+"autoconf", onOff(f.SLAAC))
 	set(v6+"accept_ra_defrtr", onOff(f.SLAAC))
