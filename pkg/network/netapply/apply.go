@@ -50,12 +50,9 @@ type Plan struct {
 
 // Plan compares the kernel with a document and changes nothing.
 func (a *Applier) Plan(doc netcfg.Document, facts netplan.Facts) (p Plan, err error) {
-	facts.NoIPv6 = !a.system.HasIPv6()
-	want := netplan.Desired(doc, facts)
-	if p.Have, err = a.system.Snapshot(want); err != nil {
+	if p.Plan, p.Have, err = a.steps(doc, facts); err != nil {
 		return p, err
 	}
-	p.Plan = netplan.Make(want, p.Have)
 	if a.rules != nil {
 		p.Firewall, err = a.rules.Steps(doc)
 	}
@@ -99,7 +96,7 @@ func (a *Applier) filter(ctx context.Context, doc netcfg.Document) error {
 
 // round does what one comparison finds. Left is how much it found.
 func (a *Applier) round(ctx context.Context, doc netcfg.Document, facts netplan.Facts) (done, left int, err error) {
-	p, err := a.steps(doc, facts)
+	p, _, err := a.steps(doc, facts)
 	if err != nil {
 		return 0, 0, err
 	}
@@ -118,12 +115,12 @@ func (a *Applier) round(ctx context.Context, doc netcfg.Document, facts netplan.
 	return done, len(p.Steps), errors.Join(errs...)
 }
 
-func (a *Applier) steps(doc netcfg.Document, facts netplan.Facts) (p netplan.Plan, err error) {
+func (a *Applier) steps(doc netcfg.Document, facts netplan.Facts) (p netplan.Plan, have netplan.State, err error) {
 	facts.NoIPv6 = !a.system.HasIPv6()
-	want := netplan.Desired(doc, facts)
-	have, err := a.system.Snapshot(want)
+	have, err = a.system.Snapshot(netplan.Desired(doc, facts))
 	if err != nil {
-		return p, err
+		return p, have, err
 	}
-	return netplan.Make(want, have), nil
+	facts.Gateways6 = netplan.Advertised(have)
+	return netplan.Make(netplan.Desired(doc, facts), have), have, nil
 }
