@@ -72,6 +72,7 @@ type Manager struct {
 	candidate *candidate
 	last      *ctl.NetOutcome
 	fault     string
+	faulty    time.Time // since when
 }
 
 // New returns a manager. It does nothing before Run.
@@ -176,8 +177,8 @@ func (m *Manager) firstBoot() error {
 	return nil
 }
 
-// active returns the document that the network should follow now.
-func (m *Manager) active() netcfg.Document {
+// Active returns the document that the network follows now.
+func (m *Manager) Active() netcfg.Document {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.candidate != nil {
@@ -189,7 +190,7 @@ func (m *Manager) active() netcfg.Document {
 
 // follow brings the kernel to the active document.
 func (m *Manager) follow() {
-	err := m.apply(m.active())
+	err := m.apply(m.Active())
 	m.setFault(err)
 	if err != nil && m.ctx.Err() == nil {
 		m.cfg.Log.Error("the network is not as it should be", "err", err)
@@ -212,10 +213,21 @@ func (m *Manager) apply(doc netcfg.Document) error {
 func (m *Manager) setFault(err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.fault = ""
-	if err != nil {
-		m.fault = err.Error()
+	if err == nil {
+		m.fault = ""
+		return
 	}
+	if m.fault == "" {
+		m.faulty = time.Now().UTC()
+	}
+	m.fault = err.Error()
+}
+
+// Fault returns why the network is not as it should be, "" if it is, and since when.
+func (m *Manager) Fault() (text string, since time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.fault, m.faulty
 }
 
 // errStopped is for those who ask a manager that has ended.

@@ -69,7 +69,7 @@ func (m *Manager) State() (ctl.NetState, error) {
 	}
 	st.Mode = ctl.NetManages
 	facts, _ := m.cfg.Sources.Facts()
-	kernel, err := m.cfg.Applier.Plan(m.active(), facts)
+	kernel, err := m.cfg.Applier.Plan(m.Active(), facts)
 	if err != nil {
 		return st, err
 	}
