@@ -72,6 +72,9 @@ func (d *Daemon) status() (ctl.MediaStatus, error) {
 	}
 	st.Version, st.Started = d.cfg.Version, d.started
 	st.Ports.First, st.Ports.Last = d.cfg.Ports.First, d.cfg.Ports.Last
+	if !d.unreached.Load() {
+		st.STUN = d.cfg.STUN
+	}
 	st.Alarms = d.alarms.look(d.pool.Fullest(), faults, d.unreached.Load())
 	return st, nil
 }

@@ -33,7 +33,7 @@ func (g *Guard) ask(ctx context.Context, old filter.Facts, links []ctl.Link) (fa
 	}
 	media, mediaErr := g.cfg.Media.Status(ctx)
 	if mediaErr == nil {
-		facts.Media = ruleset.PortRange{First: media.Ports.First, Last: media.Ports.Last}
+		facts.Media, facts.STUN = ruleset.PortRange{First: media.Ports.First, Last: media.Ports.Last}, reachedAt(media.STUN)
 	}
 	admin, adminErr := g.cfg.Admin.Status(ctx)
 	if adminErr == nil && admin.Page != "" {
@@ -56,6 +56,16 @@ func sipPorts(listeners []ctl.Listener) (udp, stream []uint16) {
 		}
 	}
 	return sorted(udp), sorted(stream)
+}
+
+// reachedAt returns the ports that others than the box itself reach.
+func reachedAt(all []netip.AddrPort) (ports []uint16) {
+	for _, a := range all {
+		if !a.Addr().IsLoopback() {
+			ports = append(ports, a.Port())
+		}
+	}
+	return sorted(ports)
 }
 
 func sorted(ports []uint16) []uint16 {
