@@ -12,6 +12,7 @@ import (
 
 	"github.com/coraltele/sanchar/pkg/base/slogx"
 	"github.com/coraltele/sanchar/pkg/network/netmon"
+	"github.com/coraltele/sanchar/pkg/network/services"
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
 	"github.com/coraltele/sanchar/pkg/platform/notify"
 )
@@ -24,6 +25,7 @@ const (
 // Config says where netd answers and whom it tells.
 type Config struct {
 	RunDir  string // of the daemons' sockets
+	DataDir string // of this daemon's data
 	Version string
 	Notify  *notify.Notifier
 	Log     *slog.Logger
@@ -35,14 +37,19 @@ type Daemon struct {
 	socket  string
 	monitor *netmon.Monitor
 	started time.Time
+
+	services *services.Services
+	captures chan struct{} // holds a token for each capture under way
 }
 
 // New returns the daemon. It opens nothing yet.
 func New(cfg Config) (*Daemon, error) {
-	return &Daemon{
+	d := &Daemon{
 		cfg: cfg, socket: filepath.Join(cfg.RunDir, "net.sock"), started: time.Now().UTC(),
-		monitor: netmon.New(slogx.Part(cfg.Log, "netmon")),
-	}, nil
+		monitor: netmon.New(slogx.Part(cfg.Log, "netmon")), captures: make(chan struct{}, maxCaptures),
+	}
+	d.services = d.newServices()
+	return d, nil
 }
 
 // Run serves until ctx ends.
@@ -54,7 +61,8 @@ func (d *Daemon) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var wg sync.WaitGroup
-	wg.Go(func() { _ = d.monitor.Run(ctx) }) // it ends with ctx only
+	wg.Go(func() { _ = d.monitor.Run(ctx) })  // it ends with ctx only
+	wg.Go(func() { _ = d.services.Run(ctx) }) // it too
 	var aliveErr error
 	wg.Go(func() { aliveErr = d.cfg.Notify.KeepAlive(ctx, func() bool { return d.answers(ctx) }) })
 	wg.Go(func() { d.sayReady(ctx) })
@@ -99,6 +107,8 @@ func (d *Daemon) handler() http.Handler {
 		return links, nil
 	})
 	ctl.Stream(mux, "GET /v1/events", d.events)
+	d.registerServices(mux)
+	d.registerDiagnosis(mux)
 	return mux
 }
 

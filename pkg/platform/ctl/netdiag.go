@@ -104,6 +104,11 @@ func (n Net) Trace(ctx context.Context, in PingRequest) (all []TraceHop, err err
 	return all, n.Do(ctx, http.MethodPost, "/v1/trace", in, &all)
 }
 
+// CheckCapture reports every fault of a request to record.
+func (n Net) CheckCapture(ctx context.Context, in CaptureRequest) error {
+	return n.Do(ctx, http.MethodPost, "/v1/capture/check", in, nil)
+}
+
 // Capture records packets into w, as pcapng, until a bound is reached or ctx ends.
 func (n Net) Capture(ctx context.Context, in CaptureRequest, w io.Writer) error {
 	resp, err := n.send(ctx, http.MethodGet, "/v1/capture"+in.query(), nil)
