@@ -82,6 +82,7 @@ type Config struct {
 	Provision *provision.Provision
 	Switch    Switch
 	Links     Links
+	Diagnosis Diagnosis
 	Archive   Archive
 	Hooks     Hooks
 	Files     Files
@@ -112,6 +113,7 @@ func New(cfg Config) *API {
 	a.secretOperations()
 	a.importOperations()
 	a.liveOperations()
+	a.diagnosisOperations()
 	a.recordOperations()
 	a.fileOperations()
 	a.pushOperations()

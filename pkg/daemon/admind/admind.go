@@ -117,7 +117,7 @@ func New(cfg Config) (*Daemon, error) {
 		return nil, errors.Join(err, d.provision.Close(), d.vault.Close())
 	}
 	d.api = api.New(api.Config{
-		Auth: d.auth, Hub: d.hub, Provision: d.provision, Switch: sw, Links: d.links, Archive: d.archive, Files: d.files, Hooks: d.hooks, Policy: policy,
+		Auth: d.auth, Hub: d.hub, Provision: d.provision, Switch: sw, Links: d.links, Diagnosis: d.links, Archive: d.archive, Files: d.files, Hooks: d.hooks, Policy: policy,
 		PageBuilt: d.page.Built(), Bind: cfg.Bind, Version: cfg.Version, Log: d.log("api"),
 	})
 	return d, nil

@@ -3,8 +3,11 @@ package netd
 import (
 	"bytes"
 	"context"
+	"errors"
+	"log/slog"
 	"net"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -12,6 +15,7 @@ import (
 
 	"github.com/coraltele/sanchar/pkg/base/problem"
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
+	"github.com/coraltele/sanchar/pkg/platform/notify"
 )
 
 func faults(err error) string {
@@ -22,9 +26,33 @@ func faults(err error) string {
 	return strings.Join(paths, " ")
 }
 
+// alone runs a netd without a supervisor, and waits until it answers.
+func alone(t *testing.T) ctl.Net {
+	t.Helper()
+	dir := t.TempDir()
+	d, err := New(Config{RunDir: filepath.Join(dir, "run"), DataDir: dir, Notify: &notify.Notifier{}, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- d.Run(ctx) }()
+	c := ctl.NewNet(d.socket)
+	t.Cleanup(func() {
+		cancel()
+		if err := errors.Join(<-ended, c.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+	enough := errors.New("enough")
+	for err := error(nil); !errors.Is(err, enough); { // the first event has links
+		err = c.Events(t.Context(), func(ctl.NetEvent) error { return enough })
+	}
+	return c
+}
+
 func TestWhatFindsFaultsIsAsked(t *testing.T) {
-	c, hear, _ := supervised(t)
-	hear("READY=1")
+	c := alone(t)
 	if d, err := c.Detail(t.Context()); err != nil || len(d.Links) == 0 {
 		t.Errorf("%+v, %v", d, err)
 	}
@@ -73,8 +101,7 @@ func TestACaptureIsStreamedAndFewAreMadeAtOnce(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("captures need root")
 	}
-	c, hear, _ := supervised(t)
-	hear("READY=1")
+	c := alone(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, maxCaptures)
 	for range maxCaptures {
