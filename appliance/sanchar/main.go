@@ -48,6 +48,13 @@ func commands() []command {
 		{"hangup", "ID", "end a call; the first characters of its id are enough", hangup},
 		{"chat keep", "[DAYS]", "tell or set how long messages wait for their recipients", chatKeep},
 		{"links", "", "list the network links and their addresses", links},
+		{"net diag", "[--trunk HOST]", "find out what is wrong with the network, and what to do", netDiag},
+		{"net ping", "HOST", "ask a host whether it is there", netPing},
+		{"net trace", "HOST", "find the way to a host", netTrace},
+		{"net capture", "LINK --out FILE [FILTER]", "record packets of a link, for Wireshark", netCapture},
+		{"net leases", "", "list who got which address of the box", netLeases},
+		{"net neighbours", "", "list who is at the other ends of the cables", netNeighbours},
+		{"net services", "", "list what the box does for the hosts of its zones", netServices},
 		{"version", "", "tell the version of this program", showVersion},
 	}
 }
