@@ -1,4 +1,4 @@
-// Command netd owns the kernel's network: for now it reports links and addresses.
+// Command netd owns the kernel's network. Without --manage it only tells what it would do.
 package main
 
 import (
@@ -25,6 +25,7 @@ func main() {
 	var cfg netd.Config
 	flag.StringVar(&cfg.RunDir, "run", "/run/sanchar", "folder of the daemons' sockets")
 	flag.StringVar(&cfg.DataDir, "data", "/data/net", "folder of this daemon's data")
+	flag.BoolVar(&cfg.Manage, "manage", false, "own the network of this machine; without it plans are made and nothing is applied")
 	level := flag.String("log", "info", "level of the log: tracedata, trace, debug, info, warn, error")
 	flag.Parse()
 	cfg.Version = version
@@ -41,9 +42,6 @@ func run(cfg netd.Config, level string) error {
 		return err
 	}
 	cfg.Log = slogx.New(os.Stderr, slogx.NewLevels(base))
-	if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
-		return err
-	}
 	if cfg.Notify, err = notify.New(); err != nil {
 		return err
 	}

@@ -43,7 +43,7 @@ func withSwitch(t *testing.T) (dir string, sw *fakeswitch.Switch) {
 
 func withNet(t *testing.T, dir string) {
 	t.Helper()
-	d, err := netd.New(netd.Config{RunDir: dir, Version: "1.2.3", Notify: &notify.Notifier{}, Log: slog.New(slog.DiscardHandler)})
+	d, err := netd.New(netd.Config{RunDir: dir, DataDir: t.TempDir(), Version: "1.2.3", Notify: &notify.Notifier{}, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

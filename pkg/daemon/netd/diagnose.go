@@ -28,8 +28,8 @@ const (
 	msgCapture = "packets are captured"
 )
 
-// registerDiagnosis answers what finds faults.
-func (d *Daemon) registerDiagnosis(mux *http.ServeMux) {
+// diagnosisRoutes answers what finds faults.
+func (d *Daemon) diagnosisRoutes(mux *http.ServeMux) {
 	ctl.Handle(mux, "POST /v1/diagnose", func(r *http.Request, in ctl.DiagRequest) (ctl.Diagnosis, error) {
 		return d.diagnose(r.Context(), in)
 	})

@@ -2,9 +2,11 @@ package netd
 
 import (
 	"net/http"
+	"net/netip"
 	"path/filepath"
 
 	"github.com/coraltele/sanchar/pkg/base/slogx"
+	"github.com/coraltele/sanchar/pkg/network/netcfg"
 	"github.com/coraltele/sanchar/pkg/network/netmon"
 	"github.com/coraltele/sanchar/pkg/network/services"
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
@@ -13,17 +15,28 @@ import (
 // provisionPath is where admind has the settings of phones.
 const provisionPath = "/provision/"
 
-// newServices returns the services for the zones. They begin with the first document that is applied.
-func (d *Daemon) newServices() *services.Services {
+// newServices makes the services for the zones. They begin with the first document that is applied;
+// in plan-only mode there is none.
+func (d *Daemon) newServices() {
 	sock := func(name string) string { return filepath.Join(d.cfg.RunDir, name+".sock") }
-	return services.New(services.Config{
-		Dir: d.cfg.DataDir, Version: d.cfg.Version, Monitor: d.monitor, Provision: provisionPath, Log: slogx.Part(d.cfg.Log, "services"),
-		Ports: services.AskPorts(ctl.NewSwitch(sock("switch")), ctl.NewAdmin(sock("admin"))),
+	d.services = services.New(services.Config{
+		Dir: filepath.Join(d.cfg.DataDir, "services"), Version: d.cfg.Version, Monitor: d.monitor, Provision: provisionPath,
+		Ports: services.AskPorts(ctl.NewSwitch(sock("switch")), ctl.NewAdmin(sock("admin"))), Log: slogx.Part(d.cfg.Log, "services"),
+	})
+	d.followers = append(d.followers, func(doc netcfg.Document) {
+		var learned []netip.Addr
+		for _, l := range d.network.Leases() {
+			if i, ok := doc.Interface(l.Link); ok && i.DHCP4 != nil && !i.DHCP4.IgnoreDNS {
+				learned = append(learned, l.DNS...)
+			}
+		}
+		d.services.Learned(learned)
+		d.services.Apply(doc)
 	})
 }
 
-// registerServices answers what the page asks of services and of what the kernel counts.
-func (d *Daemon) registerServices(mux *http.ServeMux) {
+// serviceRoutes answers what the page asks of services and of what the kernel counts.
+func (d *Daemon) serviceRoutes(mux *http.ServeMux) {
 	ctl.Handle(mux, "GET /v1/services", func(*http.Request, ctl.None) (ctl.NetServices, error) {
 		return d.services.Status(), nil
 	})

@@ -154,7 +154,8 @@ func (p *planner) addRules() {
 
 func (p *planner) removeQueues() {
 	for _, q := range p.have.Queues {
-		if _, stays := p.kept(q.Link); stays && !slices.ContainsFunc(p.want.Queues, func(w Queue) bool { return w.Link == q.Link }) {
+		_, stays := p.kept(q.Link)
+		if (stays || q.From != "") && !slices.ContainsFunc(p.want.Queues, func(w Queue) bool { return w.Link == q.Link }) {
 			p.step(Step{Act: RemoveQueue, Queue: q})
 		}
 	}

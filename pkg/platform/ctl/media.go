@@ -15,6 +15,9 @@ const (
 	VerbAnswer uint8 = 2
 	VerbUpdate uint8 = 3
 	VerbClose  uint8 = 4
+	VerbRecord uint8 = 5
+	VerbPlay   uint8 = 6
+	VerbDial   uint8 = 7
 )
 
 // Direction of a stream as its party said in SDP, seen from that party (RFC 8866 §6.7).
@@ -33,6 +36,8 @@ type MediaFormat struct {
 	PayloadType uint8  `json:"pt"`
 	Encoding    string `json:"enc,omitempty"` // "PCMU", "opus", "telephone-event"
 	ClockRate   uint32 `json:"rate"`
+	Channels    uint8  `json:"ch,omitempty"`     // 0 is 1
+	Params      string `json:"params,omitempty"` // of a=fmtp
 }
 
 // MediaStream is what a party said of one m-line. A zero RTP address means that it wants none.
@@ -43,7 +48,22 @@ type MediaStream struct {
 	Mux       bool           `json:"mux,omitempty"` // RTCP comes and goes on the RTP port (RFC 5761)
 	Direction Direction      `json:"dir,omitempty"` // "" is sendrecv
 	Secure    bool           `json:"sec,omitempty"` // SRTP passes through: RTCP bodies cannot be read
-	Formats   []MediaFormat  `json:"fmt,omitempty"`
+	Formats   []MediaFormat  `json:"fmt,omitempty"` // that it takes, in its order
+	// Told is what the box has said it takes: the payload types that the party sends. Empty: as Formats.
+	Told []MediaFormat `json:"told,omitempty"`
+
+	Protection   Protection         `json:"protection,omitempty"`
+	Crypto       []MediaCrypto      `json:"crypto,omitempty"`       // all that it offered, or the one that it answered
+	Fingerprints []MediaFingerprint `json:"fingerprints,omitempty"` // of its certificate
+	Setup        string             `json:"setup,omitempty"`
+	ICE          MediaICE           `json:"ice,omitzero"`
+	MID          string             `json:"mid,omitempty"`
+	MIDExt       uint8              `json:"mid_ext,omitempty"`   // id of the MID header extension (RFC 9143 §15)
+	BundleOn     int                `json:"bundle_on,omitzero"`  // 1 + index of the stream whose ports it shares; 0: its own
+	SSRCs        []uint32           `json:"ssrcs,omitempty"`     // that it says it sends (RFC 5576)
+	Ptime        uint16             `json:"ptime,omitempty"`     // ms
+	Feedback     bool               `json:"feedback,omitempty"`  // AVPF: it takes NACK and PLI (RFC 4585)
+	Bandwidth    uint32             `json:"bandwidth,omitempty"` // kbit/s that the stream may take either way; 0: no limit
 }
 
 // MediaLeg is one party of a session.
@@ -52,12 +72,19 @@ type MediaLeg struct {
 	Local   netip.Addr    `json:"local"`             // address of ours that the party reaches
 	Source  netip.Addr    `json:"source,omitzero"`   // where its signalling came from: behind NAT its media does too
 	Streams []MediaStream `json:"streams,omitempty"` // what it said; empty while it has not spoken
+	Ours    MediaTerms    `json:"ours,omitzero"`     // what the box says on the leg
 }
 
-// MediaPorts are ours for one stream of a leg: what its party is to send to. With Mux both are one.
+// MediaPorts are ours for one stream of a leg: what its party is to send to, and how. With Mux both
+// ports are one.
 type MediaPorts struct {
-	RTP  netip.AddrPort `json:"rtp"`
-	RTCP netip.AddrPort `json:"rtcp"`
+	RTP         netip.AddrPort   `json:"rtp"`
+	RTCP        netip.AddrPort   `json:"rtcp"`
+	Crypto      []MediaCrypto    `json:"crypto,omitempty"` // what we offer, or the one that we have chosen, with our key
+	Fingerprint MediaFingerprint `json:"fingerprint,omitzero"`
+	Setup       string           `json:"setup,omitempty"`
+	ICE         MediaICE         `json:"ice,omitzero"`
+	SSRC        uint32           `json:"ssrc,omitempty"` // of what the box itself sends; 0: it relays the other party's
 }
 
 // MediaOffer opens a session: Leg has offered, Peer is to be offered the same number of streams.
@@ -121,6 +148,23 @@ type StreamStats struct {
 	Ignored     uint64         `json:"ignored,omitempty"`   // from it, but no media: STUN, keep-alives
 	FirstPacket time.Time      `json:"first_packet,omitzero"`
 	LastPacket  time.Time      `json:"last_packet,omitzero"`
+	Protection  Protection     `json:"protection,omitempty"`
+	Suite       string         `json:"suite,omitempty"`      // of SRTP
+	ZRTP        bool           `json:"zrtp,omitempty"`       // the parties keyed end to end: not recordable
+	Direct      bool           `json:"direct,omitempty"`     // media left the box: the parties found a way of their own
+	Refused     uint64         `json:"refused,omitempty"`    // SRTP that was not authentic, or came again
+	Offloaded   uint64         `json:"offloaded,omitempty"`  // packets that the kernel forwarded
+	Transcoded  string         `json:"transcoded,omitempty"` // "opus>PCMU": what the party sends became for the other
+	Recorded    bool           `json:"recorded,omitempty"`
+	Faults      []MediaFault   `json:"faults,omitempty"` // what was wrong with the stream, and what cured it
+}
+
+// MediaFault is something that was wrong with a stream.
+type MediaFault struct {
+	At    time.Time `json:"at"`
+	Cause string    `json:"cause"` // one of the kinds of MediaEvent
+	Text  string    `json:"text,omitempty"`
+	Cure  string    `json:"cure,omitempty"` // what the box did; empty: nothing helped
 }
 
 // MediaClosed is the account of a session that ended.
@@ -144,6 +188,17 @@ const (
 	MediaResumed = "resumed" // it sends again
 	MediaMoved   = "moved"   // the peer's address changed, as allowed
 	MediaLost    = "lost"    // ports could not be taken back after a restart
+
+	MediaSecured   = "secured"   // the handshake is done, or the first authentic packet came
+	MediaInsecure  = "insecure"  // handshake or packets were refused; Text says why
+	MediaZRTP      = "zrtp"      // the parties key end to end: the call is not recordable
+	MediaDirect    = "direct"    // the parties' media does not come through the box any more
+	MediaForeign   = "foreign"   // packets of formats that were not agreed
+	MediaStranger  = "stranger"  // packets from an address that cannot be proven, and none from the party
+	MediaCured     = "cured"     // what was wrong is over; Text says what the box did
+	MediaDigit     = "digit"     // a key was pressed
+	MediaPlayed    = "played"    // what was played has ended
+	MediaRecording = "recording" // a recording has begun, paused, gone on or ended: Text
 )
 
 // MediaEvent is one line of mediad's event stream.
@@ -153,6 +208,9 @@ type MediaEvent struct {
 	Index   int            `json:"index"`
 	Kind    string         `json:"kind,omitempty"`
 	Remote  netip.AddrPort `json:"remote,omitzero"`
+	Text    string         `json:"text,omitempty"`
+	Digit   string         `json:"digit,omitempty"`
+	ID      string         `json:"id,omitempty"` // of a recording or of what is played
 	At      time.Time      `json:"at"`
 	Alive   bool           `json:"alive,omitempty"`
 }

@@ -19,10 +19,13 @@ func (f *MediaFormat) pack(w *pack.Writer) {
 	w.Uint(uint64(f.PayloadType))
 	w.String(f.Encoding)
 	w.Uint(uint64(f.ClockRate))
+	w.Uint(uint64(f.Channels))
+	w.String(f.Params)
 }
 
 func (f *MediaFormat) unpack(r *pack.Reader) {
 	f.PayloadType, f.Encoding, f.ClockRate = uint8(r.Uint()), r.String(), uint32(r.Uint())
+	f.Channels, f.Params = uint8(r.Uint()), r.String()
 }
 
 // Pack appends the stream.
@@ -34,6 +37,30 @@ func (s *MediaStream) Pack(w *pack.Writer) {
 	w.String(string(s.Direction))
 	w.Bool(s.Secure)
 	pack.WriteList(w, s.Formats, (*MediaFormat).pack)
+	pack.WriteList(w, s.Told, (*MediaFormat).pack)
+	w.String(string(s.Protection))
+	pack.WriteList(w, s.Crypto, (*MediaCrypto).pack)
+	pack.WriteList(w, s.Fingerprints, (*MediaFingerprint).pack)
+	w.String(s.Setup)
+	s.ICE.pack(w)
+	s.packPlace(w)
+}
+
+// packPlace appends how the stream is told from others, and what it may take.
+func (s *MediaStream) packPlace(w *pack.Writer) {
+	w.String(s.MID)
+	w.Uint(uint64(s.MIDExt))
+	w.Int(s.BundleOn)
+	pack.WriteList(w, s.SSRCs, func(v *uint32, w *pack.Writer) { w.Uint(uint64(*v)) })
+	w.Uint(uint64(s.Ptime))
+	w.Bool(s.Feedback)
+	w.Uint(uint64(s.Bandwidth))
+}
+
+func (s *MediaStream) unpackPlace(r *pack.Reader) {
+	s.MID, s.MIDExt, s.BundleOn = r.String(), uint8(r.Uint()), r.Int()
+	s.SSRCs = pack.ReadList(r, func(v *uint32, r *pack.Reader) { *v = uint32(r.Uint()) })
+	s.Ptime, s.Feedback, s.Bandwidth = uint16(r.Uint()), r.Bool(), uint32(r.Uint())
 }
 
 // Unpack reads the stream.
@@ -41,6 +68,13 @@ func (s *MediaStream) Unpack(r *pack.Reader) {
 	s.Kind, s.RTP, s.RTCP = r.String(), r.Addr(), r.Addr()
 	s.Mux, s.Direction, s.Secure = r.Bool(), Direction(r.String()), r.Bool()
 	s.Formats = pack.ReadList(r, (*MediaFormat).unpack)
+	s.Told = pack.ReadList(r, (*MediaFormat).unpack)
+	s.Protection = Protection(r.String())
+	s.Crypto = pack.ReadList(r, (*MediaCrypto).unpack)
+	s.Fingerprints = pack.ReadList(r, (*MediaFingerprint).unpack)
+	s.Setup = r.String()
+	s.ICE.unpack(r)
+	s.unpackPlace(r)
 }
 
 func (l *MediaLeg) pack(w *pack.Writer) {
@@ -48,19 +82,33 @@ func (l *MediaLeg) pack(w *pack.Writer) {
 	packAddr(w, l.Local)
 	packAddr(w, l.Source)
 	pack.WriteList(w, l.Streams, (*MediaStream).Pack)
+	l.Ours.Pack(w)
 }
 
 func (l *MediaLeg) unpack(r *pack.Reader) {
 	l.ID, l.Local, l.Source = r.String(), unpackAddr(r), unpackAddr(r)
 	l.Streams = pack.ReadList(r, (*MediaStream).Unpack)
+	l.Ours.Unpack(r)
 }
 
 func (p *MediaPorts) pack(w *pack.Writer) {
 	w.Addr(p.RTP)
 	w.Addr(p.RTCP)
+	pack.WriteList(w, p.Crypto, (*MediaCrypto).pack)
+	p.Fingerprint.pack(w)
+	w.String(p.Setup)
+	p.ICE.pack(w)
+	w.Uint(uint64(p.SSRC))
 }
 
-func (p *MediaPorts) unpack(r *pack.Reader) { p.RTP, p.RTCP = r.Addr(), r.Addr() }
+func (p *MediaPorts) unpack(r *pack.Reader) {
+	p.RTP, p.RTCP = r.Addr(), r.Addr()
+	p.Crypto = pack.ReadList(r, (*MediaCrypto).unpack)
+	p.Fingerprint.unpack(r)
+	p.Setup = r.String()
+	p.ICE.unpack(r)
+	p.SSRC = uint32(r.Uint())
+}
 
 // Pack appends the offer.
 func (o *MediaOffer) Pack(w *pack.Writer) {
@@ -161,8 +209,10 @@ func (c *MediaClosed) Pack(w *pack.Writer) { pack.WriteList(w, c.Streams, (*Stre
 func (c *MediaClosed) Unpack(r *pack.Reader) { c.Streams = pack.ReadList(r, (*StreamStats).Unpack) }
 
 // counts are the fields of an account that are packed as numbers.
-func (s *StreamStats) counts() [7]*uint64 {
-	return [...]*uint64{&s.PacketsIn, &s.BytesIn, &s.PacketsOut, &s.LostIn, &s.LostOut, &s.Dropped, &s.Ignored}
+func (s *StreamStats) counts() [9]*uint64 {
+	return [...]*uint64{
+		&s.PacketsIn, &s.BytesIn, &s.PacketsOut, &s.LostIn, &s.LostOut, &s.Dropped, &s.Ignored, &s.Refused, &s.Offloaded,
+	}
 }
 
 func (s *StreamStats) times() [3]*time.Duration {
@@ -185,6 +235,26 @@ func (s *StreamStats) Pack(w *pack.Writer) {
 	w.Uint(math.Float64bits(s.MOS))
 	w.Time(s.FirstPacket)
 	w.Time(s.LastPacket)
+	w.String(string(s.Protection))
+	w.String(s.Suite)
+	w.String(s.Transcoded)
+	for _, b := range s.marks() {
+		w.Bool(*b)
+	}
+	pack.WriteList(w, s.Faults, (*MediaFault).pack)
+}
+
+func (s *StreamStats) marks() [3]*bool { return [...]*bool{&s.ZRTP, &s.Direct, &s.Recorded} }
+
+func (f *MediaFault) pack(w *pack.Writer) {
+	w.Time(f.At)
+	w.String(f.Cause)
+	w.String(f.Text)
+	w.String(f.Cure)
+}
+
+func (f *MediaFault) unpack(r *pack.Reader) {
+	f.At, f.Cause, f.Text, f.Cure = r.Time(), r.String(), r.String(), r.String()
 }
 
 // Unpack reads the account.
@@ -198,4 +268,9 @@ func (s *StreamStats) Unpack(r *pack.Reader) {
 	}
 	s.MOS = math.Float64frombits(r.Uint())
 	s.FirstPacket, s.LastPacket = r.Time(), r.Time()
+	s.Protection, s.Suite, s.Transcoded = Protection(r.String()), r.String(), r.String()
+	for _, b := range s.marks() {
+		*b = r.Bool()
+	}
+	s.Faults = pack.ReadList(r, (*MediaFault).unpack)
 }

@@ -47,6 +47,8 @@ type UserSpec struct {
 	Email       string   `json:"email"`
 	Phone       string   `json:"phone"`
 	Disabled    bool     `json:"disabled"`
+	Language    string   `json:"language,omitempty"` // of what the box says to the user: "en" or "hi"; "" is the box's own
+	Volume      int      `json:"volume,omitempty"`   // of it, in dB
 }
 
 // User is an account as others may see it: never a secret.
@@ -140,6 +142,9 @@ type LiveCall struct {
 	Answered time.Time `json:"answered,omitzero"`
 	Codecs   []string  `json:"codecs,omitempty"`
 	Streams  int       `json:"streams"`
+	// Recording is one of the Recording states; Recordable tells that it may be asked for.
+	Recording  string `json:"recording,omitempty" enum:",asked,on,paused"`
+	Recordable bool   `json:"recordable,omitempty"`
 }
 
 // LiveParty is one side of a live call.
@@ -159,6 +164,7 @@ type SwitchEvent struct {
 	Call         *LiveCall     `json:"call,omitempty"`         // new or changed
 	CallEnded    string        `json:"call_ended,omitempty"`   // its id
 	UserChanged  string        `json:"user_changed,omitempty"` // its id
+	Banned       *Ban          `json:"banned,omitempty"`       // a source, until then; netd drops what it sends
 	Alarm        *Alarm        `json:"alarm,omitempty"`
 	AlarmEnded   string        `json:"alarm_ended,omitempty"` // its code
 	Alive        bool          `json:"alive,omitempty"`       // nothing happened for a while
@@ -313,7 +319,7 @@ func (s Switch) TakeMessage(ctx context.Context, in TakenMessage) error {
 }
 
 // Events calls each for every event until ctx ends or switchd goes away. The stream starts with
-// a Registered for each binding and a Call for each live call.
+// a Registered for each binding, a Call for each live call and a Banned for each ban.
 func (s Switch) Events(ctx context.Context, each func(SwitchEvent) error) error {
 	return s.Listen(ctx, "/v1/events", func(line json.RawMessage) error {
 		var ev SwitchEvent
