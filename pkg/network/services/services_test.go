@@ -108,7 +108,8 @@ func TestADocumentBecomesSettings(t *testing.T) {
 	if len(m.Services) != 2 || m.Services[0].Port != 8443 || m.Instance != "Head Office" || len(m.Links[0].Addrs) != 3 {
 		t.Errorf("%+v", m)
 	}
-	f.doc.DNS.Serve, f.learned, f.doc.DNS.Servers, f.ports.Page = false, []netip.Addr{a("192.0.2.53"), a("2001:db8::53")}, nil, 443
+	// The provider's name servers; itself the box does not ask.
+	f.doc.DNS.Serve, f.learned, f.doc.DNS.Servers, f.ports.Page = false, []netip.Addr{a("192.0.2.53"), a("10.60.0.1"), a("2001:db8::53")}, nil, 443
 	d, _ = f.dhcp()
 	if s := d.Subnets[0]; !slices.Equal(s.DNS, []netip.Addr{a("192.0.2.53")}) || s.Provision != "https://10.60.0.1/provision/" {
 		t.Errorf("with the provider's name server: %+v", s)

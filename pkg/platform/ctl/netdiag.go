@@ -64,7 +64,6 @@ type PingReply struct {
 type TraceHop struct {
 	Number int             `json:"number"`
 	From   netip.Addr      `json:"from,omitzero"`
-	Name   string          `json:"name,omitempty"`
 	Took   []time.Duration `json:"took,omitempty"`
 	Fault  string          `json:"fault,omitempty"`
 	Last   bool            `json:"last,omitempty"`
