@@ -15,6 +15,7 @@ import (
 	"github.com/coraltele/sanchar/pkg/base/problem"
 	"github.com/coraltele/sanchar/pkg/network/capture"
 	"github.com/coraltele/sanchar/pkg/network/diag"
+	names "github.com/coraltele/sanchar/pkg/network/dns"
 	"github.com/coraltele/sanchar/pkg/network/netcfg"
 	"github.com/coraltele/sanchar/pkg/network/probe"
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
@@ -34,10 +35,10 @@ func (d *Daemon) diagnosisRoutes(mux *http.ServeMux) {
 		return d.diagnose(r.Context(), in)
 	})
 	ctl.Handle(mux, "POST /v1/ping", func(r *http.Request, in ctl.PingRequest) ([]ctl.PingReply, error) {
-		return ping(r.Context(), in)
+		return d.ping(r.Context(), in)
 	})
 	ctl.Handle(mux, "POST /v1/trace", func(r *http.Request, in ctl.PingRequest) ([]ctl.TraceHop, error) {
-		return trace(r.Context(), in)
+		return d.trace(r.Context(), in)
 	})
 	ctl.Handle(mux, "POST /v1/capture/check", func(_ *http.Request, in ctl.CaptureRequest) (ctl.None, error) {
 		return ctl.None{}, captureOf(in).Check()
@@ -52,14 +53,19 @@ func (d *Daemon) diagnose(ctx context.Context, in ctl.DiagRequest) (ctl.Diagnosi
 		}
 	}
 	cfg := d.services.Diagnosis()
-	cfg.Trunk = in.Trunk
-	if len(cfg.Servers) == 0 {
-		cfg.Servers = systemServers()
-	}
+	cfg.Trunk, cfg.Servers = in.Trunk, d.nameServers()
 	if len(cfg.Sources) == 0 {
 		cfg.Sources = netcfg.NTP{}.SourcesOr()
 	}
 	return diag.Run(ctx, cfg)
+}
+
+// nameServers are those of the document or the provider, else those of the machine.
+func (d *Daemon) nameServers() []netip.AddrPort {
+	if all := d.services.Diagnosis().Servers; len(all) > 0 {
+		return all
+	}
+	return systemServers()
 }
 
 // systemServers are the name servers of the machine, where no document names any.
@@ -77,7 +83,7 @@ func systemServers() (all []netip.AddrPort) {
 }
 
 // target finds out who is asked.
-func target(ctx context.Context, in ctl.PingRequest) (probe.Target, error) {
+func (d *Daemon) target(ctx context.Context, in ctl.PingRequest) (probe.Target, error) {
 	t := probe.Target{Iface: in.Link}
 	var faults []problem.Fault
 	if in.Link != "" {
@@ -93,18 +99,18 @@ func target(ctx context.Context, in ctl.PingRequest) (probe.Target, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, nameTime)
 	defer cancel()
-	found, err := net.DefaultResolver.LookupNetIP(ctx, "ip", in.Host)
+	found, err := names.Lookup(ctx, d.nameServers(), in.Host)
 	switch {
 	case in.Host == "" || err != nil || len(found) == 0:
 		faults = append(faults, problem.Fault{Path: "host", Value: in.Host, Rule: "is an address, or a name that has one", Cure: "give an address if names cannot be resolved"})
 	default:
-		t.Addr = found[0].Unmap()
+		t.Addr = found[0]
 	}
 	return t, problem.Fields("ping", faults)
 }
 
-func ping(ctx context.Context, in ctl.PingRequest) (all []ctl.PingReply, err error) {
-	t, err := target(ctx, in)
+func (d *Daemon) ping(ctx context.Context, in ctl.PingRequest) (all []ctl.PingReply, err error) {
+	t, err := d.target(ctx, in)
 	if err != nil {
 		return nil, err
 	}
@@ -114,8 +120,8 @@ func ping(ctx context.Context, in ctl.PingRequest) (all []ctl.PingReply, err err
 	return all, mayNot(err)
 }
 
-func trace(ctx context.Context, in ctl.PingRequest) (all []ctl.TraceHop, err error) {
-	t, err := target(ctx, in)
+func (d *Daemon) trace(ctx context.Context, in ctl.PingRequest) (all []ctl.TraceHop, err error) {
+	t, err := d.target(ctx, in)
 	if err != nil {
 		return nil, err
 	}

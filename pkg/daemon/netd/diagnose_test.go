@@ -16,6 +16,7 @@ import (
 	"github.com/coraltele/sanchar/pkg/base/problem"
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
 	"github.com/coraltele/sanchar/pkg/platform/notify"
+	"github.com/coraltele/sanchar/pkg/testkit/netlab"
 )
 
 func faults(err error) string {
@@ -29,6 +30,9 @@ func faults(err error) string {
 // alone runs a netd without a supervisor, and waits until it answers.
 func alone(t *testing.T) ctl.Net {
 	t.Helper()
+	if err := netlab.RaiseLoopback(); err != nil {
+		t.Fatal(err)
+	}
 	dir := t.TempDir()
 	d, err := New(Config{RunDir: filepath.Join(dir, "run"), DataDir: dir, Notify: &notify.Notifier{}, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -17,9 +18,15 @@ import (
 
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
 	"github.com/coraltele/sanchar/pkg/platform/notify"
+	"github.com/coraltele/sanchar/pkg/testkit/netlab"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if code, entered := netlab.Enter(); entered {
+		os.Exit(code)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // supervised runs a netd and returns what its supervisor hears.
 func supervised(t *testing.T) (c ctl.Net, hear func(want string), stop func() error) {

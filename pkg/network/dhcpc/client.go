@@ -74,7 +74,8 @@ func New(dir string, log *slog.Logger) (*Clients, error) {
 	return c, nil
 }
 
-// Want says which links of a document want addresses. What others had is forgotten.
+// Want says which links of a document want addresses. What others had is forgotten. A lease of before
+// a restart is there when it returns, so that its address is never taken away.
 func (c *Clients) Want(doc netcfg.Document) {
 	want := map[string]settings{}
 	for _, f := range doc.Interfaces {
@@ -86,7 +87,26 @@ func (c *Clients) Want(doc netcfg.Document) {
 			want[f.Link] = settings{name, f.DHCP4.ClientID}
 		}
 	}
+	for link := range want {
+		if leases, _ := c.Leases(); !leases[link].Address.IsValid() {
+			c.remember(link)
+		}
+	}
 	c.workers.Want(want)
+}
+
+// remember publishes a lease that is on disk and still lasts, and returns it.
+func (c *Clients) remember(link string) *nclient4.Lease {
+	held := c.load(link)
+	if held == nil {
+		return nil
+	}
+	l, err := read(held)
+	if err != nil {
+		return nil
+	}
+	c.tell(link, &l)
+	return held
 }
 
 // Run asks until ctx ends.
@@ -120,12 +140,7 @@ func (c *Clients) tell(link string, l *Lease) {
 // stays on disk: the next start has the address at once.
 func (c *Clients) work(ctx context.Context, link string, s settings) {
 	defer c.tell(link, nil)
-	held := c.load(link)
-	if held != nil {
-		if l, err := read(held); err == nil {
-			c.tell(link, &l)
-		}
-	}
+	held := c.remember(link)
 	for wait := leastWait; ctx.Err() == nil; wait = min(2*wait, mostWait) {
 		next, err := c.ask(ctx, link, s, held)
 		switch {

@@ -69,7 +69,7 @@ func (c *Checker) Want(doc netcfg.Document, gateways map[string]netip.Addr) {
 func (c *Checker) Run(ctx context.Context) error { return c.workers.Run(ctx) }
 
 // States returns the states of uplinks by their names, and a channel that is closed when one of them
-// has come up or gone down. One that was not checked often enough yet counts as up.
+// has come up or gone down. One that was not checked yet counts as up.
 func (c *Checker) States() (states map[string]State, changed <-chan struct{}) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -99,7 +99,7 @@ func (c *Checker) work(ctx context.Context, name string, t task) {
 	defer c.tell(name, nil)
 	ticker := time.NewTicker(time.Duration(t.check.IntervalOr()) * time.Second)
 	defer ticker.Stop()
-	against := 0 // checks in a row that say otherwise than the state
+	first, against := true, 0 // checks in a row that say otherwise than the state
 	for {
 		err := c.once(ctx, t)
 		if ctx.Err() != nil {
@@ -112,9 +112,13 @@ func (c *Checker) work(ctx context.Context, name string, t task) {
 			state.Why = err.Error()
 		}
 		limit := t.check.FailAfterOr()
-		if !state.Up {
+		switch {
+		case first: // nothing is known yet, so it decides alone
+			limit = 1
+		case !state.Up:
 			limit = t.check.RecoverAfterOr()
 		}
+		first = false
 		if against >= limit {
 			state.Up, state.Since, against = !state.Up, time.Now().UTC(), 0
 			c.log.Warn("uplink changed", "uplink", name, "iface", t.link, "up", state.Up, "why", state.Why)

@@ -31,7 +31,7 @@ func (m *Manager) Propose(_ context.Context, p ctl.NetProposal) (plan ctl.NetPla
 func (m *Manager) read(p ctl.NetProposal) (doc netcfg.Document, err error) {
 	if wait := time.Duration(p.ConfirmSeconds) * time.Second; p.ConfirmSeconds != 0 && (wait < LeastConfirm || wait > MostConfirm) {
 		return doc, problem.Fields("net.confirm", []problem.Fault{{
-			Path: "confirmSeconds", Value: fmt.Sprint(p.ConfirmSeconds), Rule: fmt.Sprintf("is from %d to %d", LeastConfirm/time.Second, MostConfirm/time.Second),
+			Path: "confirm_seconds", Value: fmt.Sprint(p.ConfirmSeconds), Rule: fmt.Sprintf("is from %d to %d", LeastConfirm/time.Second, MostConfirm/time.Second),
 			Cure: "choose how long the change waits for its confirmation, or leave it out for 60",
 		}})
 	}

@@ -60,7 +60,7 @@ func onKernel(dir string, wrap func(netapply.System) netapply.System) (*Manager,
 	}
 	never := make(chan struct{})
 	return New(Config{
-		File: file, Dir: dir, Applier: netapply.New(wrap(netapply.NewKernel(keys, quietLog)), nil, quietLog), Sources: &still{never}, Manage: true, Log: quietLog,
+		File: file, Dir: dir, Applier: netapply.New(wrap(netapply.NewKernel(keys, quietLog)), nil, quietLog), Sources: &still{changed: never}, Manage: true, Log: quietLog,
 		Services: func(netcfg.Document) {}, Links: func() ([]ctl.Link, <-chan struct{}) { return nil, never },
 	}), nil
 }

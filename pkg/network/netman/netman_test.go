@@ -44,7 +44,18 @@ type fake struct {
 	plan   netapply.Plan
 }
 
-func (f *fake) Plan(netcfg.Document, netplan.Facts) (netapply.Plan, error) { return f.plan, nil }
+func (f *fake) Plan(netcfg.Document, netplan.Facts) (netapply.Plan, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.plan, nil
+}
+
+// planned says what a comparison finds from now on.
+func (f *fake) planned(p netplan.Plan) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.plan.Plan = p
+}
 
 func (f *fake) Apply(_ context.Context, doc netcfg.Document, _ netplan.Facts) (int, error) {
 	f.mu.Lock()
@@ -57,6 +68,12 @@ func (f *fake) Apply(_ context.Context, doc netcfg.Document, _ netplan.Facts) (i
 	return 1, nil
 }
 
+func (f *fake) count() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.times
+}
+
 func (f *fake) now() string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -64,10 +81,25 @@ func (f *fake) now() string {
 }
 
 // still tells of no change, ever, but the one that a test makes.
-type still struct{ changed chan struct{} }
+type still struct {
+	mu      sync.Mutex
+	changed chan struct{}
+}
 
-func (s *still) Want(netcfg.Document)                    {}
-func (s *still) Facts() (netplan.Facts, <-chan struct{}) { return netplan.Facts{}, s.changed }
+func (s *still) Want(netcfg.Document) {}
+
+func (s *still) Facts() (netplan.Facts, <-chan struct{}) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return netplan.Facts{}, s.changed
+}
+
+func (s *still) change() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
 
 type rig struct {
 	t      *testing.T
@@ -86,7 +118,7 @@ func begin(t *testing.T, dir string, manage bool) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &rig{t: t, kernel: &fake{refuse: "bad"}, file: file, dir: dir, source: &still{make(chan struct{})}}
+	r := &rig{t: t, kernel: &fake{refuse: "bad"}, file: file, dir: dir, source: &still{changed: make(chan struct{})}}
 	never := make(chan struct{})
 	r.m = New(Config{
 		File: file, Dir: dir, Applier: r.kernel, Sources: r.source, Manage: manage, Log: quietLog, Services: func(netcfg.Document) {},
@@ -229,7 +261,7 @@ func TestWhatCannotBeAppliedGoesBackAtOnce(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 		r.want("", 1)
-		r.kernel.plan.Blocked = []string{"br0 exists"}
+		r.kernel.planned(netplan.Plan{Blocked: []string{"br0 exists"}})
 		if err := r.apply("new", 1); problem.Of(err).Code != "net.blocked" {
 			t.Errorf("got %v", err)
 		}
@@ -237,7 +269,7 @@ func TestWhatCannotBeAppliedGoesBackAtOnce(t *testing.T) {
 		if err := r.m.Revert(t.Context(), "ann"); !problem.Is(err, problem.Missing) {
 			t.Errorf("nothing to take back: %v", err)
 		}
-		r.kernel.plan.Blocked = nil
+		r.kernel.planned(netplan.Plan{})
 		if err := r.apply("new", 1); err != nil {
 			t.Fatal(err)
 		}
@@ -260,19 +292,17 @@ func TestTheNetworkIsFollowed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := begin(t, t.TempDir(), true)
 		defer r.stop()
-		times := r.kernel.times
-		old := r.source.changed
-		r.source.changed = make(chan struct{})
-		close(old)
+		times := r.kernel.count()
+		r.source.change()
 		time.Sleep(time.Second)
 		synctest.Wait()
-		if r.kernel.times != times+1 {
-			t.Errorf("applied %d times after a lease", r.kernel.times-times)
+		if r.kernel.count() != times+1 {
+			t.Errorf("applied %d times after a lease", r.kernel.count()-times)
 		}
 		time.Sleep(recheck)
 		synctest.Wait()
-		if r.kernel.times != times+2 {
-			t.Errorf("applied %d times after a minute", r.kernel.times-times)
+		if r.kernel.count() != times+2 {
+			t.Errorf("applied %d times after a minute", r.kernel.count()-times)
 		}
 	})
 }
@@ -282,7 +312,7 @@ func TestPlanOnlyAppliesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := begin(t, t.TempDir(), false)
 		defer r.stop()
-		r.kernel.plan.Steps = []netplan.Step{{Act: netplan.SetUp, Link: netplan.Link{Name: "eth0"}}}
+		r.kernel.planned(netplan.Plan{Steps: []netplan.Step{{Act: netplan.SetUp, Link: netplan.Link{Name: "eth0"}}}})
 		plan, err := r.m.Propose(t.Context(), ctl.NetProposal{Document: named("new")})
 		if err != nil || len(plan.Steps) != 1 || plan.Steps[0].Text != "eth0 will be switched on" || len(plan.Changes) != 1 {
 			t.Errorf("plan %+v, %v", plan, err)
@@ -292,8 +322,8 @@ func TestPlanOnlyAppliesNothing(t *testing.T) {
 		}
 		time.Sleep(time.Hour)
 		synctest.Wait()
-		if st, err := r.m.State(); err != nil || st.Mode != ctl.NetPlanOnly || r.kernel.times != 0 {
-			t.Errorf("state %+v, %v, applied %d times", st, err, r.kernel.times)
+		if st, err := r.m.State(); err != nil || st.Mode != ctl.NetPlanOnly || r.kernel.count() != 0 {
+			t.Errorf("state %+v, %v, applied %d times", st, err, r.kernel.count())
 		}
 		r.want("", 0)
 		r.stop()

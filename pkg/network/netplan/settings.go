@@ -35,12 +35,12 @@ func (w *wanted) linkSettings(l Link, set func(path string, value int)) {
 		return
 	}
 	f, used := w.doc.Interface(l.Name)
-	set(v6+"disable_ipv6", flag(!used)) // a member or an unused link is not to be spoken to
+	set(v6+"disable_ipv6", onOff(!used)) // a member or an unused link is not to be spoken to
 	set(v6+"accept_redirects", 0)
-	set(v6+"use_tempaddr", 0)            // a server's address stays
-	set(v6+"accept_ra", 2*flag(f.SLAAC)) // 2: although we forward
-	set(v6+"autoconf", flag(f.SLAAC))
-	set(v6+"accept_ra_defrtr", flag(f.SLAAC))
+	set(v6+"use_tempaddr", 0)             // a server's address stays
+	set(v6+"accept_ra", 2*onOff(f.SLAAC)) // 2: although we forward
+	set(v6+"autoconf", onOff(f.SLAAC))
+	set(v6+"accept_ra_defrtr", onOff(f.SLAAC))
 	if f.SLAAC {
 		set(v6+"ra_defrtr_metric", kernelMetric)
 	}
@@ -50,7 +50,7 @@ func (w *wanted) linkSettings(l Link, set func(path string, value int)) {
 // checks and preference, come first.
 const kernelMetric = 5000
 
-func flag(on bool) int {
+func onOff(on bool) int {
 	if on {
 		return 1
 	}

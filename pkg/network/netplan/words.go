@@ -49,7 +49,7 @@ func (s Step) words() string {
 	case RemoveRule:
 		return "no longer: " + s.Rule.words()
 	case SetTunnel:
-		return fmt.Sprintf("%s will be a tunnel on UDP port %d with %d peers", s.Tunnel.Link, s.Tunnel.ListenPort, len(s.Tunnel.Peers))
+		return fmt.Sprintf("%s will be a tunnel on UDP port %d; peers: %d", s.Tunnel.Link, s.Tunnel.ListenPort, len(s.Tunnel.Peers))
 	case SetQueue:
 		return s.Queue.words()
 	case RemoveQueue:

@@ -34,9 +34,9 @@ type NetProposal struct {
 	Restore        uint64          `json:"restore,omitempty"`
 	Revision       uint64          `json:"revision"` // that the change was made from
 	Who            string          `json:"who,omitempty"`
-	Client         netip.Addr      `json:"client,omitzero"`          // who asks, to warn if it would be cut off
-	Local          netip.Addr      `json:"local,omitzero"`           // our address that it reached
-	ConfirmSeconds int             `json:"confirmSeconds,omitempty"` // default 60
+	Client         netip.Addr      `json:"client,omitzero"`           // who asks, to warn if it would be cut off
+	Local          netip.Addr      `json:"local,omitzero"`            // our address that it reached
+	ConfirmSeconds int             `json:"confirm_seconds,omitempty"` // default 60
 }
 
 // NetPlan is what a proposal would change.
