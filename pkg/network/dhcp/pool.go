@@ -68,3 +68,34 @@ func startOf(client string) uint64 {
 	_, _ = h.Write([]byte(client)) // it cannot fail
 	return h.Sum64()
 }
+
+// Usage is how much of a subnet's ranges is given away.
+type Usage struct {
+	Zone, Iface string
+	Used, Size  int
+}
+
+// Usage counts the leases that hold, for each subnet. Conflicts count as used.
+func (c Config) Usage(t *Table, now time.Time) (all []Usage) {
+	for i := range c.Subnets {
+		s := &c.Subnets[i]
+		u := Usage{Zone: s.Zone, Iface: s.Iface}
+		for _, r := range s.Ranges {
+			u.Size += r.size()
+		}
+		t.mu.Lock()
+		for a, l := range t.byAddr {
+			if now.Before(l.Expires) && s.inRange(a) && s.usable(a) {
+				u.Used++
+			}
+		}
+		for a, until := range t.taken {
+			if _, leased := t.byAddr[a]; !leased && now.Before(until) && s.inRange(a) {
+				u.Used++
+			}
+		}
+		t.mu.Unlock()
+		all = append(all, u)
+	}
+	return all
+}

@@ -270,6 +270,7 @@ func (u *unit) keep(ctx context.Context, log *slog.Logger) {
 		case <-ctx.Done():
 			return
 		case <-time.After(retryAfter):
+			u.fault.Store(nil)
 		}
 	}
 }

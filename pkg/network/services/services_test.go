@@ -197,7 +197,23 @@ func TestServicesFollowTheDocumentAndTheLinks(t *testing.T) {
 		t.Errorf("pbx is %s", a)
 	}
 
+	if l := s.Leases(); len(l.Pools) != 2 || l.Pools[0] != (ctl.LeasePool{Zone: "voice", Link: "sv-a", Used: 1, Size: 11}) || len(s.Alarms()) != 0 {
+		t.Errorf("%+v, alarms %+v", l.Pools, s.Alarms())
+	}
 	doc := document(t)
+	doc.DHCP[0].Ranges = doc.DHCP[0].Ranges[:1]
+	doc.DHCP[0].Ranges[0].First, doc.DHCP[0].Ranges[0].Last = netip.MustParseAddr(m[1]), netip.MustParseAddr(m[1])
+	s.Apply(doc)
+	for end := time.Now().Add(netlab.Patience); ; time.Sleep(20 * time.Millisecond) {
+		if a := s.Alarms(); len(a) == 1 && a[0].Code == "net.dhcp.full.voice" {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("a full range is no alarm: %+v", s.Alarms())
+		}
+	}
+
+	doc = document(t)
 	doc.DHCP, doc.Advertise, doc.MDNS.Disabled, doc.NTP.Serve = nil, nil, true, false
 	before := s.Status().Services
 	s.Apply(doc)
