@@ -47,7 +47,7 @@ func planes() map[string]plane {
 		"layers":  {rank: 0},
 		"testkit": {rank: 6, line: []string{ // helpers for tests; only tests import them
 			"netdocs",
-			"racing", "torture", "sipside", "fakeswitch", "tone", "texter", "netlab", "capture", "linphone", "baresip", "sipp", "phone", "boxtest",
+			"racing", "torture", "sipside", "fakeswitch", "tone", "texter", "netlab", "otherkernel", "capture", "linphone", "baresip", "sipp", "phone", "boxtest",
 		}},
 	}
 }

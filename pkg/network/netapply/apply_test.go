@@ -11,6 +11,7 @@ import (
 
 	"github.com/coraltele/sanchar/pkg/network/netcfg"
 	"github.com/coraltele/sanchar/pkg/network/netplan"
+	"github.com/coraltele/sanchar/pkg/testkit/otherkernel"
 )
 
 func TestPortsAndAddresses(t *testing.T) {
@@ -217,6 +218,12 @@ func tc(t *testing.T, args ...string) string {
 		t.Fatalf("tc %v: %v: %s", args, err, out)
 	}
 	return string(out)
+}
+
+// What the kernel of this machine may not have is tested under one that has it.
+func TestUnderAnotherKernel(t *testing.T) {
+	otherkernel.Run(t, "VLANs|Bonds|Bridges|Shaping|TwoUplinks|Foreign", "ipv6", "8021q", "bonding", "dummy", "ifb", "sch_cake", "sch_fq_codel", "sch_htb",
+		"sch_ingress", "cls_u32", "cls_fw", "cls_matchall", "act_mirred", "veth", "bridge")
 }
 
 // What others made is left alone, and listed.

@@ -20,9 +20,11 @@ import (
 	"github.com/coraltele/sanchar/pkg/network/netcfg"
 	"github.com/coraltele/sanchar/pkg/network/netplan"
 	"github.com/coraltele/sanchar/pkg/testkit/netlab"
+	"github.com/coraltele/sanchar/pkg/testkit/otherkernel"
 )
 
 func TestMain(m *testing.M) {
+	otherkernel.Init()
 	if code, entered := netlab.Enter(); entered {
 		os.Exit(code)
 	}
