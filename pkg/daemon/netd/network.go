@@ -145,5 +145,6 @@ func (d *Daemon) status() ctl.NetStatus {
 			})
 		}
 	}
+	st.Alarms = append(st.Alarms, d.services.Alarms()...)
 	return st
 }

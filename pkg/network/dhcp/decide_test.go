@@ -85,6 +85,9 @@ func TestAllAddressesAreGivenOnceThenNoneIsLeft(t *testing.T) {
 		}
 		got[a] = n
 	}
+	if u := (Config{Subnets: []Subnet{*s}}).Usage(tab, start); len(u) != 1 || u[0] != (Usage{"voice", "v0", 3, 4}) { // one of four is reserved
+		t.Errorf("usage %+v", u)
+	}
 	if a, ok := lease(t, s, tab, 4, start); ok {
 		t.Errorf("a fourth host got %s of three addresses", a)
 	}

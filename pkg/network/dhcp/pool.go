@@ -34,13 +34,17 @@ func (s *Subnet) grants(t *Table, a netip.Addr, client string, now time.Time) bo
 	return a.Is4() && s.inRange(a) && s.usable(a) && t.free(a, client, now)
 }
 
+// maxSearch bounds how many addresses are looked at for one message, whoever sends it: in a range
+// that is larger and nearly full, a host is offered one of those behind its own place or none.
+const maxSearch = 8192
+
 // search goes once round all ranges, from a place of the client's own.
 func (s *Subnet) search(start uint64, ok func(netip.Addr) bool) (netip.Addr, bool) {
 	total := 0
 	for _, r := range s.Ranges {
 		total += r.size()
 	}
-	for i := range min(total, maxRange) {
+	for i := range min(total, maxSearch) {
 		a := s.nth(int((start + uint64(i)) % uint64(total)))
 		if s.usable(a) && ok(a) {
 			return a, true
@@ -63,4 +67,35 @@ func startOf(client string) uint64 {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(client)) // it cannot fail
 	return h.Sum64()
+}
+
+// Usage is how much of a subnet's ranges is given away.
+type Usage struct {
+	Zone, Iface string
+	Used, Size  int
+}
+
+// Usage counts the leases that hold, for each subnet. Conflicts count as used.
+func (c Config) Usage(t *Table, now time.Time) (all []Usage) {
+	for i := range c.Subnets {
+		s := &c.Subnets[i]
+		u := Usage{Zone: s.Zone, Iface: s.Iface}
+		for _, r := range s.Ranges {
+			u.Size += r.size()
+		}
+		t.mu.Lock()
+		for a, l := range t.byAddr {
+			if now.Before(l.Expires) && s.inRange(a) && s.usable(a) {
+				u.Used++
+			}
+		}
+		for a, until := range t.taken {
+			if _, leased := t.byAddr[a]; !leased && now.Before(until) && s.inRange(a) {
+				u.Used++
+			}
+		}
+		t.mu.Unlock()
+		all = append(all, u)
+	}
+	return all
 }
