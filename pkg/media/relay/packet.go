@@ -40,6 +40,10 @@ func (l *Loop) packet(e *end, p []byte, from *udpio.Sockaddr, now int64) {
 // accept counts what the peer's rules refuse.
 func (e *end) accept(from *udpio.Sockaddr, ssrc uint32, valid bool, now int64) bool {
 	if e.peer.accept(from, ssrc, valid, now) {
+		if e.peer.moved {
+			e.peer.moved = false
+			e.stream.endBypasses()
+		}
 		return true
 	}
 	e.stream.state.Strangers++
@@ -58,6 +62,9 @@ func (l *Loop) rtp(e *end, p header.Packet, from *udpio.Sockaddr, now int64) {
 	valid := (format != 0 || len(s.terms.Formats) == 0) && p.Valid(s.terms.Secure)
 	if !e.accept(from, p.SSRC(), valid, now) {
 		return
+	}
+	if s.bypass != nil {
+		s.stray(p.SSRC(), format, now)
 	}
 	s.count(p, now)
 	s.state.In.Packet(p.SSRC(), p.Sequence())

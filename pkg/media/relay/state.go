@@ -28,6 +28,8 @@ type State struct {
 	JitterOutSum time.Duration
 	JitterOuts   uint64
 	RoundTrip    time.Duration
+	Offloaded    uint64 // packets of In that a bypass passed on
+	Passed       Passed // what the bypass had counted when it was last looked at
 }
 
 // Peer is what has been learnt of a peer.
@@ -40,6 +42,7 @@ type Peer struct {
 
 // State returns a copy of the stream's state.
 func (s *Stream) State() State {
+	s.catchUp()
 	st := s.state
 	st.RTP, st.RTCP = s.rtp.peer.keep(), s.rtcp.peer.keep()
 	return st

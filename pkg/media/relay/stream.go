@@ -39,6 +39,11 @@ type Stream struct {
 	route     Route
 	state     State
 	reports   reports
+
+	bypass        Bypass // nil: packets come to the socket
+	bypassSince   int64
+	noBypassUntil int64
+	strays        uint8 // bypasses that packets missed
 }
 
 // Route is where what comes from a stream goes.
@@ -77,6 +82,7 @@ func (l *Loop) Attach(rtp, rtcp int, state *State) (*Stream, error) {
 
 // Detach ends the stream. Its sockets stay open; who closes them says so by Forget.
 func (s *Stream) Detach() {
+	s.endBypasses()
 	s.loop.remove(&s.rtp)
 	s.loop.remove(&s.rtcp)
 	s.route, s.terms = Route{}, Terms{}
@@ -87,6 +93,7 @@ func (s *Stream) Loop() *Loop { return s.loop }
 
 // SetTerms replaces what the party said. If its address changed it must be proven anew.
 func (s *Stream) SetTerms(t Terms) {
+	s.endBypasses()
 	if len(s.terms.Formats) > 0 && !slices.Equal(s.terms.Formats, t.Formats) {
 		s.state.ByFormat = [MaxFormats]uint64{} // counted by other formats
 	}
@@ -104,7 +111,10 @@ func (s *Stream) SetTerms(t Terms) {
 }
 
 // SetRoute replaces where the stream's packets go, whole.
-func (s *Stream) SetRoute(r Route) { s.route = r }
+func (s *Stream) SetRoute(r Route) {
+	s.endBypasses()
+	s.route = r
+}
 
 // say tells the peer's address to the socket, and disconnects it if it must be proven anew.
 func (e *end) say(said netip.AddrPort, source netip.Addr) {
@@ -117,11 +127,13 @@ func (e *end) say(said netip.AddrPort, source netip.Addr) {
 // Tend is called once a second. It connects the socket to a peer that is settled, and opens it again
 // when the peer has gone quiet, so that its NAT may have given it another port.
 func (s *Stream) Tend(now int64) {
+	s.catchUp()
 	e := &s.rtp // RTCP is too rare to gain by it
 	switch settled := e.peer.settled(now); {
 	case settled && !e.peer.connected:
 		e.peer.connected = udpio.Connect(e.fd, &e.peer.addr) == nil // without a route it is tried again
 	case !settled && e.peer.connected:
+		s.EndBypass() // who may be the peer now is for us to judge
 		e.peer.connected = udpio.Disconnect(e.fd) != nil
 	}
 }

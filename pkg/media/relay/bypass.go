@@ -1,0 +1,162 @@
+package relay
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Bypass is a way past the loop: the kernel passes a stream's media on by itself. It is used inside Do.
+type Bypass interface {
+	// Passed returns what was counted since the bypass began, on top of what it began with.
+	Passed() Passed
+	// Close ends it: packets come to the socket again.
+	Close()
+}
+
+// Passed is what a bypass counts. It is kept with the state, so that after a restart only what came
+// since is added.
+type Passed struct {
+	Slot             uint32 // where the bypass counts, and 1 added; 0 for no bypass
+	ByFormat         [MaxFormats]uint64
+	Bytes, Strangers uint64
+	Last             int64
+	Highest          uint32 // sequence number, extended by its wraps
+	Transit, Jitter  uint32 // as in stats.Receiver
+	JitterSum, Timed uint64 // JitterSum is in 1/16 ticks
+	Rate             uint32 // of the clock that the ticks are of
+	_                uint32
+}
+
+// Plan is what a bypass of a stream must do.
+type Plan struct {
+	Peer    netip.AddrPort // proven: only its packets may pass
+	To      netip.AddrPort // proven too
+	SSRC    uint32
+	Formats [128]uint8 // by payload type: index of the format and 1 added, 0 for what must come to the socket
+	Start   Passed     // what it counts on from
+}
+
+// Times of a bypass.
+const (
+	// strayTime is how long after its begin packets may still come that the socket held before.
+	strayTime = 100 * time.Millisecond
+	// A stream whose packets miss its bypass gets the next one later and later.
+	shortPause = 2 * time.Second
+	longPause  = time.Minute
+)
+
+// Plan returns what a bypass has to do, if the stream can have one now: media flows both ways between
+// two peers that are settled and the kernel's only ones, and nobody else is to hear or change it.
+func (s *Stream) Plan(now int64) (p Plan, ok bool) {
+	to := s.route.To
+	in := &s.state.In
+	switch {
+	case s.bypass != nil || now < s.noBypassUntil || to == nil || !s.route.Media || to.route.To != s:
+		return p, false
+	case s.terms.Opaque || s.state.Encrypted || !in.Started || in.Rate == 0:
+		return p, false
+	case !s.rtp.peer.connected || !s.rtp.peer.settled(now) || !to.rtp.peer.connected:
+		return p, false
+	}
+	p = Plan{Peer: s.rtp.peer.addr.AddrPort(), To: to.rtp.peer.addr.AddrPort(), SSRC: in.SSRC, Formats: s.inKernel(in.Rate)}
+	p.Start = Passed{Highest: in.Highest, Transit: in.Transit, Jitter: in.Jitter, Rate: in.Rate}
+	return p, p.Formats != [128]uint8{}
+}
+
+// inKernel returns the formats that the kernel can count: those of the clock in use. Key presses come
+// to the socket (RFC 4733), and what may be RTCP on the same port (RFC 5761 §4).
+func (s *Stream) inKernel(rate uint32) (out [128]uint8) {
+	for pt, i := range s.format {
+		if i == 0 || (pt >= 64 && pt < 96) {
+			continue
+		}
+		if f := &s.terms.Formats[i-1]; f.ClockRate == rate && !f.Untimed {
+			out[pt] = i
+		}
+	}
+	return out
+}
+
+// SetBypass begins a bypass that was made by the stream's Plan of this very moment.
+func (s *Stream) SetBypass(b Bypass, now int64) {
+	s.bypass, s.bypassSince = b, now
+	s.state.Passed = b.Passed()
+}
+
+// EndBypass takes the stream back: from here on its packets come to the socket.
+func (s *Stream) EndBypass() {
+	if s.bypass == nil {
+		return
+	}
+	s.bypass.Close()
+	s.catchUp()
+	s.bypass = nil
+	s.state.Passed = Passed{}
+}
+
+// endBypasses takes back all that goes to or comes from the stream, before it changes.
+func (s *Stream) endBypasses() {
+	s.EndBypass()
+	if to := s.route.To; to != nil && to.route.To == s {
+		to.EndBypass()
+	}
+}
+
+// catchUp counts what the kernel passed on.
+func (s *Stream) catchUp() {
+	if s.bypass == nil {
+		return
+	}
+	p := s.bypass.Passed()
+	n := s.state.Add(p)
+	s.rtp.peer.last = max(s.rtp.peer.last, s.state.Last)
+	s.loop.totals.Relayed += n
+	if s.route.To != nil {
+		s.route.To.state.Out += n
+	}
+}
+
+// stray judges a packet of a format of the party that came although there is a bypass. If the bypass
+// should have had it, then it is of no use: it is given up for a while.
+func (s *Stream) stray(ssrc uint32, format uint8, now int64) {
+	s.catchUp()
+	if ssrc == s.state.In.SSRC && (format == 0 || s.terms.Formats[format-1].Untimed || now-s.bypassSince < int64(strayTime)) {
+		return
+	}
+	s.EndBypass()
+	s.noBypassUntil = now + int64(min(shortPause<<s.strays, longPause))
+	s.strays = min(s.strays+1, 8)
+}
+
+// Add counts what a bypass passed on since the state last heard of it, and returns the packets.
+func (st *State) Add(p Passed) (packets uint64) {
+	old := &st.Passed
+	for i, n := range p.ByFormat {
+		st.ByFormat[i] += n - old.ByFormat[i]
+		packets += n - old.ByFormat[i]
+	}
+	st.BytesIn += p.Bytes - old.Bytes
+	st.Strangers += p.Strangers - old.Strangers
+	st.Offloaded += packets
+	if packets > 0 {
+		st.Last = max(st.Last, p.Last)
+		st.receive(packets, p)
+	}
+	st.Passed = p
+	return packets
+}
+
+// receive adds to the account of what came in.
+func (st *State) receive(packets uint64, p Passed) {
+	in, old := &st.In, &st.Passed
+	in.Packets += packets
+	in.Received += uint32(packets)
+	if int32(p.Highest-in.Highest) > 0 {
+		in.Highest = p.Highest
+	}
+	if timed := p.Timed - old.Timed; timed > 0 && in.Rate == p.Rate {
+		in.Transit, in.Jitter = p.Transit, p.Jitter
+		in.Timed += timed
+		in.JitterSum += (p.JitterSum - old.JitterSum) * (1e9 / 16) / uint64(p.Rate)
+	}
+}
