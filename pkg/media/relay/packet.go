@@ -74,7 +74,12 @@ func (l *Loop) rtp(e *end, p header.Packet, from *udpio.Sockaddr, now int64) {
 			s.state.In.Time(p.Timestamp(), f.ClockRate, now)
 		}
 	}
-	l.media(s, p)
+	for _, k := range s.sinks {
+		k.Hear(p, now)
+	}
+	if s.route.Types.apply(p) {
+		l.media(s, p)
+	}
 }
 
 // count counts a media packet.
@@ -92,7 +97,7 @@ func (s *Stream) count(p []byte, now int64) {
 
 // media passes a media packet on, if its party may send now.
 func (l *Loop) media(s *Stream, p []byte) {
-	if s.route.Media && s.route.To != nil {
+	if s.route.Media && !s.route.Tapped && s.route.To != nil {
 		l.send(&s.route.To.rtp, p)
 	}
 }
@@ -134,10 +139,13 @@ func (l *Loop) rtcp(e *end, p []byte, from *udpio.Sockaddr, now int64) {
 	}
 }
 
-// send queues p for the peer of e.
-func (l *Loop) send(e *end, p []byte) {
+// send queues p for the peer of e. It reports false if there is none.
+func (l *Loop) send(e *end, p []byte) bool {
 	if !e.peer.addr.Valid() {
-		return
+		return false
+	}
+	if l.burst.Room() == 0 { // sinks send more than comes
+		l.flush()
 	}
 	to := &e.peer.addr
 	if e.peer.connected {
@@ -146,4 +154,5 @@ func (l *Loop) send(e *end, p []byte) {
 	l.outs[l.burst.AddSend(e.fd, p, to)] = e.stream
 	e.stream.state.Out++
 	l.totals.Relayed++
+	return true
 }

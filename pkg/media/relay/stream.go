@@ -37,6 +37,7 @@ type Stream struct {
 	terms     Terms
 	format    [128]uint8 // by payload type: index in terms.Formats and 1 added, or 0
 	route     Route
+	sinks     []Sink
 	state     State
 	reports   reports
 
@@ -50,6 +51,9 @@ type Stream struct {
 type Route struct {
 	To    *Stream // nil: nowhere
 	Media bool    // RTP flows; RTCP does as long as there is To, so that a held call stays alive
+	// Tapped: somebody else sends media to To's party. What comes from this stream goes to sinks only.
+	Tapped bool
+	Types  *Types // nil: payload types stay as they are
 }
 
 // end is one socket of a stream.
@@ -85,7 +89,7 @@ func (s *Stream) Detach() {
 	s.endBypasses()
 	s.loop.remove(&s.rtp)
 	s.loop.remove(&s.rtcp)
-	s.route, s.terms = Route{}, Terms{}
+	s.route, s.terms, s.sinks = Route{}, Terms{}, nil
 }
 
 // Loop returns the loop that owns the stream.
