@@ -148,3 +148,12 @@ func diff(old, new []byte) uint32 {
 	}
 	return uint32(sum)
 }
+
+// priority returns what the kernel gives the packets of a socket with this DSCP, so that a VLAN's tag
+// has the same priority bits (linux/route.h, rt_tos2priority). Over IPv6 it gives none.
+func priority(dscp uint8, four bool) uint32 {
+	if !four {
+		return 0
+	}
+	return uint32([16]uint8{0, 1, 0, 0, 2, 2, 2, 2, 6, 6, 6, 6, 4, 4, 4, 4}[dscp<<2&0x1e>>1])
+}

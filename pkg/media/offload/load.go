@@ -91,7 +91,7 @@ func (m Maps) Close() error { return errors.Join(m.Flows.Close(), m.Slots.Close(
 // Load makes the program that serves the maps. It takes privilege (CAP_BPF and CAP_NET_ADMIN).
 func Load(m Maps) (*ebpf.Program, error) {
 	p, err := ebpf.NewProgram(&ebpf.ProgramSpec{
-		Name: "sanchar_media", Type: ebpf.SchedCLS, License: "Proprietary", Instructions: instructions(m.Flows, m.Slots),
+		Name: "sanchar_media", Type: ebpf.SchedCLS, License: "Apache-2.0", Instructions: instructions(m.Flows, m.Slots),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("program of media flows: %w", err)

@@ -53,6 +53,8 @@ func (s *Stream) Plan(now int64) (p Plan, ok bool) {
 	switch {
 	case s.bypass != nil || now < s.noBypassUntil || to == nil || !s.route.Media || to.route.To != s:
 		return p, false
+	case len(s.sinks) > 0 || s.route.Tapped || s.route.Types != nil:
+		return p, false
 	case s.terms.Opaque || s.state.Encrypted || !in.Started || in.Rate == 0:
 		return p, false
 	case !s.rtp.peer.connected || !s.rtp.peer.settled(now) || !to.rtp.peer.connected:

@@ -11,7 +11,10 @@ type Sink interface {
 }
 
 // SetSinks replaces who hears the stream's party, whole.
-func (s *Stream) SetSinks(sinks ...Sink) { s.sinks = sinks }
+func (s *Stream) SetSinks(sinks ...Sink) {
+	s.EndBypass()
+	s.sinks = sinks
+}
 
 // Send queues an RTP packet of the box's own, in clear, to the stream's party. It goes out when Do ends,
 // or with the packets of the turn when a sink sends it. p stays as it is and may be used again at once.
