@@ -43,6 +43,7 @@ func run(args []string, stderr io.Writer) error {
 	dataDir := flags.String("data", "/perm/media", "folder of this daemon's files")
 	ports := flags.String("ports", "20000-29999", "range of the media ports of each address")
 	level := flags.String("log", "info", "tracedata, trace, debug, info, warn or error")
+	offload := flags.Bool("offload", true, "let the kernel pass media on, if netd can make it")
 	flags.BoolVar(&cfg.NoRing, "no-io-uring", false, "relay without io_uring")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -58,6 +59,9 @@ func run(args []string, stderr io.Writer) error {
 		return err
 	}
 	cfg.Socket = filepath.Join(*runDir, "media.sock")
+	if *offload {
+		cfg.Net = filepath.Join(*runDir, "net.sock")
+	}
 	return serve(cfg, handed, slogx.New(stderr, slogx.NewLevels(lowest)))
 }
 

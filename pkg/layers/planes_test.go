@@ -24,10 +24,19 @@ func planes() map[string]plane {
 		"platform": {rank: 3, line: []string{
 			"store", "journal", "outbox", "conf", "notify", "supervise", "udpio", "seal", "pki", "ctl",
 		}},
-		"pbx":     {rank: 4, line: []string{"push", "account", "edge", "registrar", "dialplan", "call", "chat"}},
-		"media":   {rank: 4, line: []string{"port", "relay", "quality", "session"}},
+		"pbx": {rank: 4, line: []string{"push", "account", "edge", "registrar", "dialplan", "call", "chat"}},
+		"media": {rank: 4, line: []string{
+			"port",
+			"relay",
+			"quality",
+			"offload",
+			"session",
+		}},
 		"archive": {rank: 4, line: []string{"search", "records", "ingest", "vault", "scan", "exchange", "hooks"}},
-		"network": {rank: 4, line: []string{"netmon"}},
+		"network": {rank: 4, line: []string{
+			"netmon",
+			"ingress",
+		}},
 		"console": {rank: 4, line: []string{"auth", "events", "provision", "web", "api"}},
 		"daemon":  {rank: 5, line: []string{"switchd", "mediad", "admind", "netd"}},
 		"layers":  {rank: 0},

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/coraltele/sanchar/pkg/base/slogx"
+	"github.com/coraltele/sanchar/pkg/media/offload"
 	"github.com/coraltele/sanchar/pkg/media/port"
 	"github.com/coraltele/sanchar/pkg/media/relay"
 	"github.com/coraltele/sanchar/pkg/media/session"
@@ -33,9 +34,10 @@ type Config struct {
 	Socket       string
 	Version      string
 	Ports        port.Config
-	Voice, Video uint8 // DSCP
-	Loops        int   // 0 is one for each core
-	NoRing       bool  // a system call for each packet, for comparison
+	Voice, Video uint8  // DSCP
+	Loops        int    // 0 is one for each core
+	NoRing       bool   // a system call for each packet, for comparison
+	Net          string // netd's socket: where the kernel is made to pass media on; empty for never
 }
 
 // Daemon is mediad.
@@ -47,6 +49,7 @@ type Daemon struct {
 	started time.Time
 	hub     hub
 	alarms  alarms
+	kernel  kernel
 
 	pool  *port.Pool
 	loops []*relay.Loop
@@ -62,7 +65,9 @@ func New(cfg Config, n *notify.Notifier, handed map[string][]int, log *slog.Logg
 	if err != nil {
 		return nil, err
 	}
-	return &Daemon{cfg: cfg, log: log, notify: n, handed: handed, started: time.Now(), pool: pool}, nil
+	return &Daemon{
+		cfg: cfg, log: log, notify: n, handed: handed, started: time.Now(), pool: pool, kernel: kernel{routes: offload.NewRoutes()},
+	}, nil
 }
 
 // Run serves until ctx ends. Media that a process before us relayed flows again before it answers.
@@ -76,6 +81,7 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, area.Close()) }()
+	defer func() { err = errors.Join(err, d.kernel.close()) }()
 	media, stop := context.WithCancel(context.WithoutCancel(ctx)) // media ends after the answers do
 	defer stop()
 	failed := make(chan error, d.cfg.Loops+1)
@@ -92,6 +98,10 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 	}
 	d.recover(records)
 	wg.Go(func() { failed <- d.table.Run(media) })
+	if d.cfg.Net != "" {
+		wg.Go(func() { d.followKernel(media) })
+		wg.Go(func() { d.followRoutes(media) })
+	}
 	err = d.serve(ctx, failed)
 	return errors.Join(err, d.table.Keep())
 }
@@ -134,6 +144,8 @@ func (d *Daemon) recover(records []snapshot.Saved) {
 		switch {
 		case strings.HasPrefix(name, port.NamePrefix):
 			ports[name] = fds
+		case name == mapsName:
+			d.takeMaps(fds)
 		case name != areaName:
 			d.log.Warn("descriptor that is not ours was handed over", "name", name)
 			for _, fd := range fds {

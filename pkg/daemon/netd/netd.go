@@ -1,4 +1,5 @@
-// Package netd is the daemon that owns the kernel's network: for now it reports links and addresses.
+// Package netd is the daemon that owns the kernel's network: for now it reports links and
+// addresses, and lets the kernel pass media on.
 package netd
 
 import (
@@ -25,7 +26,9 @@ const (
 type Config struct {
 	RunDir  string // of the daemons' sockets
 	Version string
+	Offload string // how the kernel passes media on: one of package ingress' ways, or OffloadOff, as is empty
 	Notify  *notify.Notifier
+	Handed  map[string][]int // by the supervisor; Run owns them
 	Log     *slog.Logger
 }
 
@@ -35,10 +38,14 @@ type Daemon struct {
 	socket  string
 	monitor *netmon.Monitor
 	started time.Time
+	offload offloader
 }
 
 // New returns the daemon. It opens nothing yet.
 func New(cfg Config) (*Daemon, error) {
+	if err := checkOffload(cfg.Offload); err != nil {
+		return nil, err
+	}
 	return &Daemon{
 		cfg: cfg, socket: filepath.Join(cfg.RunDir, "net.sock"), started: time.Now().UTC(),
 		monitor: netmon.New(slogx.Part(cfg.Log, "netmon")),
@@ -51,17 +58,19 @@ func (d *Daemon) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	d.offload.begin(d.cfg)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var wg sync.WaitGroup
 	wg.Go(func() { _ = d.monitor.Run(ctx) }) // it ends with ctx only
+	wg.Go(func() { d.followLinks(ctx) })
 	var aliveErr error
 	wg.Go(func() { aliveErr = d.cfg.Notify.KeepAlive(ctx, func() bool { return d.answers(ctx) }) })
 	wg.Go(func() { d.sayReady(ctx) })
 	err = sock.Serve(ctx, d.handler(), d.cfg.Log)
 	cancel()
 	wg.Wait()
-	return errors.Join(err, aliveErr)
+	return errors.Join(err, aliveErr, d.offload.close())
 }
 
 // sayReady waits for the first look at the kernel: before it the answer would be that there are no links.
@@ -92,12 +101,13 @@ func (d *Daemon) answers(ctx context.Context) bool {
 func (d *Daemon) handler() http.Handler {
 	mux := http.NewServeMux()
 	ctl.Handle(mux, "GET /v1/status", func(*http.Request, ctl.None) (ctl.NetStatus, error) {
-		return ctl.NetStatus{Version: d.cfg.Version, Started: d.started}, nil
+		return ctl.NetStatus{Version: d.cfg.Version, Started: d.started, Offload: d.offload.status()}, nil
 	})
 	ctl.Handle(mux, "GET /v1/links", func(*http.Request, ctl.None) ([]ctl.Link, error) {
 		links, _ := d.monitor.Links()
 		return links, nil
 	})
+	ctl.HandleFDs(mux, "GET /v1/media-maps", d.offload.give)
 	ctl.Stream(mux, "GET /v1/events", d.events)
 	return mux
 }

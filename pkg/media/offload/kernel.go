@@ -15,8 +15,8 @@ import (
 
 // Flow is one direction of a call, as the kernel is to pass it on.
 type Flow struct {
-	Local    netip.AddrPort // of ours, that the packets come to
-	From     netip.AddrPort // of ours, that they go out from
+	Local netip.AddrPort // of ours, that the packets come to
+	From  netip.AddrPort // of ours, that they go out from
 	relay.Plan
 	DSCP uint8
 }
@@ -95,6 +95,18 @@ func (k *Kernel) Clear() error {
 var ErrNoRoute = errors.New("no route that the kernel could use")
 
 var errFull = errors.New("no slot is free")
+
+// Find looks for the routes that a flow needs.
+func (k *Kernel) Find(f *Flow) error {
+	var errs []error
+	for _, w := range []way{{f.Local.Addr(), f.Peer.Addr()}, {f.From.Addr(), f.To.Addr()}} {
+		if !k.routes.asked(w) {
+			_, err := k.routes.Look(w.from, w.to)
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
 
 // Start makes the kernel pass a flow on. It looks for no routes: Routes must know them.
 func (k *Kernel) Start(f Flow) (relay.Bypass, error) {

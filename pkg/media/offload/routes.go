@@ -2,6 +2,7 @@ package offload
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -43,11 +44,11 @@ func (r *Routes) known(from, to netip.Addr) (Route, bool) {
 	return route, ok && route.Ifindex != 0
 }
 
-// Asked reports whether it was looked how to is reached, also if in vain.
-func (r *Routes) Asked(from, to netip.Addr) bool {
+// asked reports whether a route was looked for, also if in vain.
+func (r *Routes) asked(w way) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	_, ok := r.found[way{from, to}]
+	_, ok := r.found[w]
 	return ok
 }
 
@@ -113,7 +114,7 @@ func (r *Routes) Follow(ctx context.Context, changed func()) error {
 		_, _, err := sock.Receive()
 		switch {
 		case ctx.Err() != nil:
-		case err == nil || err == unix.ENOBUFS || err == unix.EINTR: // messages lost are changes too
+		case err == nil || errors.Is(err, unix.ENOBUFS) || errors.Is(err, unix.EINTR) || errors.Is(err, unix.EAGAIN): // messages lost are changes too
 			r.forget()
 			changed()
 			pause(ctx, quiet)

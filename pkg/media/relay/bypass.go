@@ -82,6 +82,7 @@ func (s *Stream) inKernel(rate uint32) (out [128]uint8) {
 // SetBypass begins a bypass that was made by the stream's Plan of this very moment.
 func (s *Stream) SetBypass(b Bypass, now int64) {
 	s.bypass, s.bypassSince = b, now
+	s.loop.bypasses++
 	s.state.Passed = b.Passed()
 }
 
@@ -93,6 +94,7 @@ func (s *Stream) EndBypass() {
 	s.bypass.Close()
 	s.catchUp()
 	s.bypass = nil
+	s.loop.bypasses--
 	s.state.Passed = Passed{}
 }
 
@@ -129,6 +131,9 @@ func (s *Stream) stray(ssrc uint32, format uint8, now int64) {
 	s.noBypassUntil = now + int64(min(shortPause<<s.strays, longPause))
 	s.strays = min(s.strays+1, 8)
 }
+
+// Bypasses returns how many streams have one. It is called inside Do.
+func (l *Loop) Bypasses() int { return l.bypasses }
 
 // Add counts what a bypass passed on since the state last heard of it, and returns the packets.
 func (st *State) Add(p Passed) (packets uint64) {

@@ -224,7 +224,9 @@ type MediaStatus struct {
 	Ports    PortUse   `json:"ports"`
 	Packets  uint64    `json:"packets"` // relayed since start
 	Dropped  uint64    `json:"dropped"` // from nobody's proven peer
-	Alarms   []Alarm   `json:"alarms,omitempty"`
+	// Offloaded is how many streams the kernel passes on now.
+	Offloaded int     `json:"offloaded,omitempty"`
+	Alarms    []Alarm `json:"alarms,omitempty"`
 }
 
 // PortUse tells how much of the port range is taken.
