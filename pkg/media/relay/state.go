@@ -43,6 +43,9 @@ type Peer struct {
 // State returns a copy of the stream's state.
 func (s *Stream) State() State {
 	s.catchUp()
+	if to := s.route.To; to != nil && to.route.To == s {
+		to.catchUp() // for what went out to our party
+	}
 	st := s.state
 	st.RTP, st.RTCP = s.rtp.peer.keep(), s.rtcp.peer.keep()
 	return st

@@ -66,6 +66,7 @@ func (t *Table) bypass(s *session, now int64) {
 		switch b, err := t.kernel.Start(f); {
 		case err == nil:
 			st.relay.SetBypass(b, now)
+			st.state = st.relay.State() // kept by this beat: a restart must know where it counts
 		case errors.Is(err, offload.ErrNoRoute):
 			if len(t.questions) < maxQuestions {
 				t.questions = append(t.questions, f)
