@@ -133,7 +133,7 @@ func sdpAddress(answer string) (netip.AddrPort, error) {
 	return netip.ParseAddrPort(c[1] + ":" + m[1])
 }
 
-func (r *rtpengine) pid() int { return r.cmd.Process.Pid }
+func (r *rtpengine) pids() []int { return []int{r.cmd.Process.Pid} }
 
 func (r *rtpengine) stop() error {
 	for range len(r.free) {

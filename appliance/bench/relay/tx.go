@@ -27,6 +27,7 @@ type generator struct {
 	streams [][]byte // one frame each
 	sent    atomic.Uint64
 	late    atomic.Uint64 // ticks that came more than a frame time late
+	thread  atomic.Int64  // that sends
 }
 
 // newGenerator opens the socket it sends by. It is called inside the generator's namespace.
@@ -46,6 +47,7 @@ func (g *generator) run(cpu int, stop *atomic.Bool) error {
 	if err := pin(cpu); err != nil {
 		return err
 	}
+	g.thread.Store(int64(unix.Gettid()))
 	var (
 		msgs [txBatch]unix.Mmsghdr
 		iovs [txBatch]unix.Iovec
