@@ -53,6 +53,8 @@ func (s *Stream) Plan(now int64) (p Plan, ok bool) {
 	switch {
 	case s.bypass != nil || now < s.noBypassUntil || to == nil || !s.route.Media || to.route.To != s:
 		return p, false
+	case s.guard.Locked || to.guard.Locked || s.shares() || to.shares():
+		return p, false
 	case len(s.sinks) > 0 || s.route.Tapped || s.route.Types != nil:
 		return p, false
 	case s.terms.Opaque || s.state.Encrypted || !in.Started || in.Rate == 0:
@@ -64,6 +66,9 @@ func (s *Stream) Plan(now int64) (p Plan, ok bool) {
 	p.Start = Passed{Highest: in.Highest, Transit: in.Transit, Jitter: in.Jitter, Rate: in.Rate}
 	return p, p.Formats != [128]uint8{}
 }
+
+// shares reports whether the stream's sockets are not its own.
+func (s *Stream) shares() bool { return s.base != s || len(s.bundle.riders) > 0 }
 
 // inKernel returns the formats that the kernel can count: those of the clock in use. Key presses come
 // to the socket (RFC 4733), and what may be RTCP on the same port (RFC 5761 §4).

@@ -49,7 +49,7 @@ type Loop struct {
 	heard    int                // ears that have an end
 	bypasses int                // streams that have one
 	ready    [burstSize]*end    // who the burst's datagrams are from
-	outs     [burstSize]*Stream // who they are for
+	outs     [burstSize]*Stream // who they are for; nil for what is no media
 	at       int                // the datagram that is handled next
 	drafts   drafts             // what Send has queued
 	totals   Totals
@@ -222,9 +222,9 @@ func (l *Loop) flush() {
 		return
 	}
 	for i := range queued {
-		if l.burst.Sent(i) != nil {
-			l.outs[i].state.Out--
-			l.outs[i].state.Unsent++
+		if of := l.outs[i]; of != nil && l.burst.Sent(i) != nil {
+			of.state.Out--
+			of.state.Unsent++
 			l.totals.Relayed--
 			l.totals.Unsent++
 		}

@@ -26,7 +26,7 @@ func (s *Stream) Send(p header.Packet) bool {
 		return false
 	}
 	copy(b, p)
-	return l.send(&s.rtp, b)
+	return l.send(s, b)
 }
 
 // Types says which payload type a packet gets by the one that it comes with. It is not changed once set.
