@@ -188,8 +188,13 @@ func (b *box) call(alice, bob *netlab.Host, six bool) *call {
 	if !ownA.IsValid() {
 		b.t.Skip("no IPv6 here")
 	}
-	c := &call{box: b, a: newPhone(b.t, alice, ownA, 0xa11ce), b: newPhone(b.t, bob, ownB, 0xb0b)}
-	c.legs = [2]ctl.MediaLeg{c.a.leg("a", boxA), c.b.leg("b", boxB)}
+	return b.connect(newPhone(b.t, alice, ownA, 0xa11ce), boxA, newPhone(b.t, bob, ownB, 0xb0b), boxB)
+}
+
+// connect begins a call between two phones, at the addresses where they find the box.
+func (b *box) connect(alice *phone, boxA netip.Addr, bob *phone, boxB netip.Addr) *call {
+	b.t.Helper()
+	c := &call{box: b, a: alice, b: bob, legs: [2]ctl.MediaLeg{alice.leg("a", boxA), bob.leg("b", boxB)}}
 	offered, err := b.media.Offer(b.t.Context(), ctl.MediaOffer{Session: "one", Leg: c.legs[0], Peer: ctl.MediaLeg{ID: "b", Local: boxB}})
 	if err != nil {
 		b.t.Fatal(err)

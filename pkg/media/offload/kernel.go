@@ -69,7 +69,7 @@ func (k *Kernel) slot(i uint32) *Slot {
 // numbers are those of some moment each.
 func (s *Slot) passed(as relay.Passed) relay.Passed {
 	return relay.Passed{
-		Slot: as.Slot, Rate: as.Rate, ByFormat: s.ByFormat, Bytes: s.Bytes, Strangers: s.Strangers, Last: int64(s.Last),
+		Slot: as.Slot, Rate: as.Rate, Formats: as.Formats, Packets: s.Packets, Bytes: s.Bytes, Strangers: s.Strangers, Last: int64(s.Last),
 		Highest: s.Highest, Transit: s.Transit, Jitter: s.Jitter, JitterSum: s.JitterSum, Timed: s.Timed,
 	}
 }
@@ -145,7 +145,7 @@ func (f *Flow) entry(slot uint32, in, out Route) (e flow) {
 	e = flow{
 		Slot: slot, Ifindex: in.Ifindex, Rate: f.Start.Rate, MTU: out.MTU, Class: class(f.DSCP, four), Priority: priority(f.DSCP, four),
 		PeerPort: portBytes(f.Peer.Port()), SrcPort: portBytes(f.From.Port()), DstPort: portBytes(f.To.Port()),
-		Out: out.Ifindex, Family: family(four), Formats: f.Formats,
+		Out: out.Ifindex, Family: family(four), Types: f.Types,
 	}
 	putAddr(&e.Peer, f.Peer.Addr())
 	putAddr(&e.Src, f.From.Addr())
@@ -168,7 +168,7 @@ type bypass struct {
 
 // Passed returns what was counted.
 func (b *bypass) Passed() relay.Passed {
-	return b.kernel.slot(b.slot).passed(relay.Passed{Slot: b.slot + 1, Rate: b.flow.Start.Rate})
+	return b.kernel.slot(b.slot).passed(relay.Passed{Slot: b.slot + 1, Rate: b.flow.Start.Rate, Formats: b.flow.Start.Formats})
 }
 
 // Close takes the flow from the kernel.

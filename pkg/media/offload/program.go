@@ -53,7 +53,7 @@ const (
 const (
 	stackKey    = -24
 	stackSlot   = -32
-	stackFormat = -40
+	stackType   = -40 // place of the payload type in the flow's Types
 	stackLength = -48 // of RTP
 )
 
@@ -231,7 +231,7 @@ func (v *version) prove() asm.Instructions {
 		asm.LoadMem(asm.R1, entry, int16(unsafe.Offsetof(flow{}.Ifindex)), asm.Word),
 		asm.JEq.Reg(asm.R0, asm.R1, "judge"+v.name),
 		asm.Mov.Imm(asm.R1, 1).WithSymbol(stranger),
-		asm.AddAtomic.Mem(slot, asm.R1, asm.DWord, int16(unsafe.Offsetof(Slot{}.Strangers))),
+		asm.AddAtomic.Mem(slot, asm.R1, asm.Word, int16(unsafe.Offsetof(Slot{}.Strangers))),
 		asm.Ja.Label("pass"))
 }
 
@@ -245,7 +245,7 @@ func (v *version) judge() asm.Instructions {
 	} else {
 		p = append(p, asm.LoadMem(asm.R1, packet, etherSize+4, asm.Half), asm.HostTo(asm.BE, asm.R1, asm.Half), asm.Add.Imm(asm.R1, int32(v.header)))
 	}
-	return append(p,
+	p = append(p,
 		asm.JGT.Reg(asm.R1, asm.R0, "pass"),
 		asm.LoadMem(asm.R0, packet, v.rtp(), asm.Byte), // RFC 3550 §5.1: version 2
 		asm.And.Imm(asm.R0, 0xc0),
@@ -254,13 +254,15 @@ func (v *version) judge() asm.Instructions {
 		asm.LoadMem(asm.R1, entry, int16(unsafe.Offsetof(flow{}.SSRC)), asm.Word),
 		asm.JNE.Reg(asm.R0, asm.R1, "pass"),
 		asm.LoadMem(asm.R1, packet, v.rtp()+1, asm.Byte),
-		asm.And.Imm(asm.R1, 0x7f),
-		asm.Add.Reg(asm.R1, entry),
-		asm.LoadMem(asm.R1, asm.R1, int16(unsafe.Offsetof(flow{}.Formats)), asm.Byte),
-		asm.JEq.Imm(asm.R1, 0, "pass"),
-		asm.Sub.Imm(asm.R1, 1),
-		asm.And.Imm(asm.R1, formats-1),
-		asm.StoreMem(asm.RFP, stackFormat, asm.R1, asm.DWord),
+		asm.And.Imm(asm.R1, 0x7f))
+	for i := range int16(carried) {
+		p = append(p,
+			asm.Mov.Imm(asm.R2, int32(i)),
+			asm.LoadMem(asm.R0, entry, int16(unsafe.Offsetof(flow{}.Types))+i, asm.Byte),
+			asm.JEq.Reg(asm.R0, asm.R1, "type"+v.name))
+	}
+	return append(p, asm.Ja.Label("pass"),
+		asm.StoreMem(asm.RFP, stackType, asm.R2, asm.DWord).WithSymbol("type"+v.name),
 		asm.LoadMem(asm.R1, packet, v.rtp()+2, asm.Half),
 		asm.HostTo(asm.BE, asm.R1, asm.Half),
 		asm.LoadMem(asm.R2, slot, int16(unsafe.Offsetof(Slot{}.Highest)), asm.Word),
@@ -278,12 +280,12 @@ func (v *version) count() asm.Instructions {
 	return asm.Instructions{
 		asm.FnKtimeGetNs.Call().WithSymbol("count" + v.name),
 		asm.StoreMem(slot, int16(unsafe.Offsetof(Slot{}.Last)), asm.R0, asm.DWord),
-		asm.LoadMem(asm.R1, asm.RFP, stackFormat, asm.DWord),
-		asm.And.Imm(asm.R1, formats-1), // said again for the verifier: it need not follow the stack
-		asm.LSh.Imm(asm.R1, 3),
+		asm.LoadMem(asm.R1, asm.RFP, stackType, asm.DWord),
+		asm.And.Imm(asm.R1, carried-1), // said again for the verifier: it need not follow the stack
+		asm.LSh.Imm(asm.R1, 2),
 		asm.Add.Reg(asm.R1, slot),
 		asm.Mov.Imm(asm.R2, 1),
-		asm.AddAtomic.Mem(asm.R1, asm.R2, asm.DWord, int16(unsafe.Offsetof(Slot{}.ByFormat))),
+		asm.AddAtomic.Mem(asm.R1, asm.R2, asm.Word, int16(unsafe.Offsetof(Slot{}.Packets))),
 		asm.LoadMem(asm.R2, asm.RFP, stackLength, asm.DWord),
 		asm.AddAtomic.Mem(slot, asm.R2, asm.DWord, int16(unsafe.Offsetof(Slot{}.Bytes))),
 		// The arrival in ticks, less the timestamp.
@@ -309,8 +311,13 @@ func (v *version) count() asm.Instructions {
 		asm.Add.Reg(asm.R1, asm.R0),
 		asm.Sub.Reg(asm.R1, asm.R2),
 		asm.StoreMem(slot, int16(unsafe.Offsetof(Slot{}.Jitter)), asm.R1, asm.Word),
-		asm.AddAtomic.Mem(slot, asm.R1, asm.DWord, int16(unsafe.Offsetof(Slot{}.JitterSum))),
-		asm.Mov.Imm(asm.R1, 1),
-		asm.AddAtomic.Mem(slot, asm.R1, asm.DWord, int16(unsafe.Offsetof(Slot{}.Timed))),
+		// A flow comes by one queue of a card, so by one processor at a time: only the packets must be right
+		// even when it changes.
+		asm.LoadMem(asm.R2, slot, int16(unsafe.Offsetof(Slot{}.JitterSum)), asm.DWord),
+		asm.Add.Reg(asm.R2, asm.R1),
+		asm.StoreMem(slot, int16(unsafe.Offsetof(Slot{}.JitterSum)), asm.R2, asm.DWord),
+		asm.LoadMem(asm.R2, slot, int16(unsafe.Offsetof(Slot{}.Timed)), asm.Word),
+		asm.Add.Imm(asm.R2, 1),
+		asm.StoreMem(slot, int16(unsafe.Offsetof(Slot{}.Timed)), asm.R2, asm.Word),
 	}
 }

@@ -16,25 +16,35 @@ type Bypass interface {
 // Passed is what a bypass counts. It is kept with the state, so that after a restart only what came
 // since is added.
 type Passed struct {
-	Slot             uint32 // where the bypass counts, and 1 added; 0 for no bypass
-	ByFormat         [MaxFormats]uint64
-	Bytes, Strangers uint64
-	Last             int64
-	Highest          uint32 // sequence number, extended by its wraps
-	Transit, Jitter  uint32 // as in stats.Receiver
-	JitterSum, Timed uint64 // JitterSum is in 1/16 ticks
-	Rate             uint32 // of the clock that the ticks are of
-	_                uint32
+	Slot            uint32             // where the bypass counts, and 1 added; 0 for no bypass
+	Packets         [MaxCarried]uint32 // by the place of their payload type in the plan
+	Formats         [MaxCarried]uint8  // of these: index of the format and 1 added, 0 for none
+	Strangers       uint32
+	Bytes           uint64
+	Last            int64
+	Highest         uint32 // sequence number, extended by its wraps
+	Transit, Jitter uint32 // as in stats.Receiver
+	Timed           uint32
+	JitterSum       uint64 // in 1/16 ticks
+	Rate            uint32 // of the clock that the ticks are of
+	_               uint32
 }
+
+// MaxCarried is how many payload types of a stream go by its bypass: those of one clock, of which the
+// party uses one, and comfort noise beside it.
+const MaxCarried = 4
 
 // Plan is what a bypass of a stream must do.
 type Plan struct {
-	Peer    netip.AddrPort // proven: only its packets may pass
-	To      netip.AddrPort // proven too
-	SSRC    uint32
-	Formats [128]uint8 // by payload type: index of the format and 1 added, 0 for what must come to the socket
-	Start   Passed     // what it counts on from
+	Peer  netip.AddrPort // proven: only its packets may pass
+	To    netip.AddrPort // proven too
+	SSRC  uint32
+	Types [MaxCarried]uint8 // payload types that pass; NoType for none
+	Start Passed            // what it counts on from
 }
+
+// NoType is no payload type: these have seven bits.
+const NoType = 0xff
 
 // Times of a bypass.
 const (
@@ -57,31 +67,43 @@ func (s *Stream) Plan(now int64) (p Plan, ok bool) {
 		return p, false
 	case len(s.sinks) > 0 || s.route.Tapped || s.route.Types != nil:
 		return p, false
-	case s.terms.Opaque || s.state.Encrypted || !in.Started || in.Rate == 0:
+	case s.terms.Opaque || s.state.Encrypted || !in.Started || s.timed == 0 || int(s.timed) > len(s.terms.Formats):
 		return p, false
 	case !s.rtp.peer.connected || !s.rtp.peer.settled(now) || !to.rtp.peer.connected:
 		return p, false
 	}
-	p = Plan{Peer: s.rtp.peer.addr.AddrPort(), To: to.rtp.peer.addr.AddrPort(), SSRC: in.SSRC, Formats: s.inKernel(in.Rate)}
+	p = Plan{Peer: s.rtp.peer.addr.AddrPort(), To: to.rtp.peer.addr.AddrPort(), SSRC: in.SSRC}
 	p.Start = Passed{Highest: in.Highest, Transit: in.Transit, Jitter: in.Jitter, Rate: in.Rate}
-	return p, p.Formats != [128]uint8{}
+	p.Types, p.Start.Formats = s.carried()
+	return p, p.Types[0] != NoType
 }
 
 // shares reports whether the stream's sockets are not its own.
 func (s *Stream) shares() bool { return s.base != s || len(s.bundle.riders) > 0 }
 
-// inKernel returns the formats that the kernel can count: those of the clock in use. Key presses come
-// to the socket (RFC 4733), and what may be RTCP on the same port (RFC 5761 §4).
-func (s *Stream) inKernel(rate uint32) (out [128]uint8) {
-	for pt, i := range s.format {
-		if i == 0 || (pt >= 64 && pt < 96) {
-			continue
-		}
-		if f := &s.terms.Formats[i-1]; f.ClockRate == rate && !f.Untimed {
-			out[pt] = i
+// carried returns the payload types that go by a bypass, the one in use first, and their formats. Key
+// presses come to the socket (RFC 4733), and what may be RTCP on the same port (RFC 5761 §4).
+func (s *Stream) carried() (types, formats [MaxCarried]uint8) {
+	n := 0
+	add := func(i uint8) {
+		f := &s.terms.Formats[i-1]
+		pt := f.PayloadType & 0x7f
+		rtcp := pt >= 64 && pt < 96
+		if n < MaxCarried && s.format[pt] == i && f.ClockRate == s.state.In.Rate && !f.Untimed && !rtcp {
+			types[n], formats[n] = pt, i
+			n++
 		}
 	}
-	return out
+	add(s.timed)
+	for i := uint8(1); int(i) <= min(len(s.terms.Formats), MaxFormats); i++ {
+		if i != s.timed {
+			add(i)
+		}
+	}
+	for ; n < MaxCarried; n++ {
+		types[n] = NoType
+	}
+	return types, formats
 }
 
 // SetBypass begins a bypass that was made by the stream's Plan of this very moment.
@@ -143,12 +165,15 @@ func (l *Loop) Bypasses() int { return l.bypasses }
 // Add counts what a bypass passed on since the state last heard of it, and returns the packets.
 func (st *State) Add(p Passed) (packets uint64) {
 	old := &st.Passed
-	for i, n := range p.ByFormat {
-		st.ByFormat[i] += n - old.ByFormat[i]
-		packets += n - old.ByFormat[i]
+	for i, format := range p.Formats {
+		if format != 0 {
+			n := uint64(p.Packets[i] - old.Packets[i])
+			st.ByFormat[format-1] += n
+			packets += n
+		}
 	}
 	st.BytesIn += p.Bytes - old.Bytes
-	st.Strangers += p.Strangers - old.Strangers
+	st.Strangers += uint64(p.Strangers - old.Strangers)
 	st.Offloaded += packets
 	if packets > 0 {
 		st.Last = max(st.Last, p.Last)
@@ -168,7 +193,7 @@ func (st *State) receive(packets uint64, p Passed) {
 	}
 	if timed := p.Timed - old.Timed; timed > 0 && in.Rate == p.Rate {
 		in.Transit, in.Jitter = p.Transit, p.Jitter
-		in.Timed += timed
+		in.Timed += uint64(timed)
 		in.JitterSum += (p.JitterSum - old.JitterSum) * (1e9 / 16) / uint64(p.Rate)
 	}
 }

@@ -75,6 +75,7 @@ func (l *Loop) rtp(e *end, p header.Packet, from *udpio.Sockaddr, now int64) {
 		s.state.ByFormat[format-1]++
 		if f := &s.terms.Formats[format-1]; !f.Untimed {
 			s.state.In.Time(p.Timestamp(), f.ClockRate, now)
+			s.timed = format
 		}
 	}
 	for _, k := range s.sinks {

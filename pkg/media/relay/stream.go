@@ -49,6 +49,7 @@ type Stream struct {
 	state     State
 	reports   reports
 
+	timed         uint8  // format of the last packet whose timestamp counts, and 1 added
 	bypass        Bypass // nil: packets come to the socket
 	bypassSince   int64
 	noBypassUntil int64
@@ -120,6 +121,7 @@ func (s *Stream) SetTerms(t Terms) {
 	s.endBypasses()
 	if len(s.terms.Formats) > 0 && !slices.Equal(s.terms.Formats, t.Formats) {
 		s.state.ByFormat = [MaxFormats]uint64{} // counted by other formats
+		s.timed = 0
 	}
 	s.terms = t
 	s.format = [128]uint8{}
