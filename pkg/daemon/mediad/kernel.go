@@ -61,14 +61,25 @@ func (d *Daemon) followKernel(ctx context.Context) {
 	defer client.Close()
 	for ctx.Err() == nil {
 		err := d.join(ctx, client)
-		if err != nil && ctx.Err() == nil {
-			d.log.Debug("media comes to the sockets only", "err", err)
+		away := err != nil && problem.Of(err).Code == "netd.away" // then the kernel goes on
+		if err != nil && !away && ctx.Err() == nil {
+			d.log.Debug("media comes to the sockets only", "err", errors.Join(err, d.dropMaps()))
 		}
-		if err == nil || !problem.Is(err, problem.Unavailable) || problem.Of(err).Code != "netd.away" {
+		if !away {
 			_ = client.Events(ctx, func(ctl.NetEvent) error { return nil }) // it ends with netd, or with ctx
 		}
 		rest(ctx, againAfter)
 	}
+}
+
+// dropMaps gives up maps that no program serves.
+func (d *Daemon) dropMaps() error {
+	if d.kernel.Kernel == nil {
+		return nil
+	}
+	err := errors.Join(d.table.SetKernel(nil), d.kernel.close(), d.notify.Forget(mapsName))
+	d.kernel.Kernel = nil
+	return err
 }
 
 // join takes netd's maps, unless they are those that we have.

@@ -130,6 +130,9 @@ func (o *offloader) attach(links []ctl.Link, cfg Config) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.hooks == nil {
+		if err := ingress.Remove(links); err != nil {
+			cfg.Log.Warn("a program that a process before this one left is still attached", "err", err)
+		}
 		return
 	}
 	names, err := o.hooks.Follow(links)

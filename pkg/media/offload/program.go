@@ -212,10 +212,14 @@ func (v *version) find(flows, slots *ebpf.Map) asm.Instructions {
 		asm.Mov.Reg(slot, asm.R0))
 }
 
-// prove lets only the proven peer's packets go on, from where it is reached.
+// prove lets only the proven peer's packets go on, and only from where it is reached. A packet of a
+// bridge or a bond is seen at its port first: there it is not judged.
 func (v *version) prove() asm.Instructions {
 	stranger := "stranger" + v.name
 	p := asm.Instructions{
+		asm.LoadMem(asm.R0, ctx, skbIfindex, asm.Word),
+		asm.LoadMem(asm.R1, entry, int16(unsafe.Offsetof(flow{}.Ifindex)), asm.Word),
+		asm.JNE.Reg(asm.R0, asm.R1, "pass"),
 		asm.LoadMem(asm.R0, packet, v.udp(), asm.Half),
 		asm.LoadMem(asm.R1, entry, int16(unsafe.Offsetof(flow{}.PeerPort)), asm.Half),
 		asm.JNE.Reg(asm.R0, asm.R1, stranger),
@@ -227,9 +231,7 @@ func (v *version) prove() asm.Instructions {
 			asm.JNE.Reg(asm.R0, asm.R1, stranger))
 	}
 	return append(p,
-		asm.LoadMem(asm.R0, ctx, skbIfindex, asm.Word),
-		asm.LoadMem(asm.R1, entry, int16(unsafe.Offsetof(flow{}.Ifindex)), asm.Word),
-		asm.JEq.Reg(asm.R0, asm.R1, "judge"+v.name),
+		asm.Ja.Label("judge"+v.name),
 		asm.Mov.Imm(asm.R1, 1).WithSymbol(stranger),
 		asm.AddAtomic.Mem(slot, asm.R1, asm.Word, int16(unsafe.Offsetof(Slot{}.Strangers))),
 		asm.Ja.Label("pass"))

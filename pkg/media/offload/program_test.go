@@ -290,6 +290,23 @@ func TestOddPacketsComeToTheSocket(t *testing.T) {
 	}
 }
 
+func TestPacketsOfAnotherInterfaceComeToTheSocket(t *testing.T) {
+	for name, w := range worlds() {
+		t.Run(name, func(t *testing.T) {
+			p, m := loaded(t)
+			k, b := w.started(t, m)
+			elsewhere := b.(*bypass).flow.entry(b.(*bypass).slot, Route{Ifindex: loopback + 1, MTU: 1500}, Route{Ifindex: wayOut, MTU: 1500})
+			if err := k.maps.Flows.Update(bytesOf(&b.(*bypass).key), bytesOf(&elsewhere), ebpf.UpdateExist); err != nil {
+				t.Fatal(err)
+			}
+			d := w.datagram()
+			if redirected, _ := run(t, p, d.frame()); redirected || b.Passed().Strangers != 0 {
+				t.Errorf("redirected %v, counted %+v", redirected, b.Passed())
+			}
+		})
+	}
+}
+
 func TestDamageStays(t *testing.T) {
 	for name, w := range worlds() {
 		t.Run(name, func(t *testing.T) {

@@ -139,6 +139,7 @@ func (h *Hooks) attachTCX(ifindex int) error {
 
 // Place of our filter among those of an interface: others may stand before it.
 const (
+	filterName     = "sanchar_media"
 	filterHandle   = 1
 	filterPriority = 50000
 )
@@ -157,13 +158,33 @@ func (h *Hooks) attachClsact(ifindex int) error {
 		FilterAttrs: netlink.FilterAttrs{
 			LinkIndex: ifindex, Parent: netlink.HANDLE_MIN_INGRESS, Handle: filterHandle, Priority: filterPriority, Protocol: unix.ETH_P_ALL,
 		},
-		Fd: h.program.FD(), Name: "sanchar_media", DirectAction: true,
+		Fd: h.program.FD(), Name: filterName, DirectAction: true,
 	}
 	if err := netlink.FilterReplace(filter); err != nil {
 		return fmt.Errorf("attach by clsact: %w", err)
 	}
 	h.filters[ifindex], h.way = true, Clsact
 	return nil
+}
+
+// Remove takes the filters off that a process before us left.
+func Remove(links []ctl.Link) error {
+	var errs []error
+	for _, l := range links {
+		if !ethernet(l) {
+			continue
+		}
+		filters, err := netlink.FilterList(&netlink.GenericLink{LinkAttrs: netlink.LinkAttrs{Index: l.Index}}, netlink.HANDLE_MIN_INGRESS)
+		if err != nil {
+			continue // it has no place for filters, or is gone
+		}
+		for _, f := range filters {
+			if ours, ok := f.(*netlink.BpfFilter); ok && ours.Name == filterName {
+				errs = append(errs, netlink.FilterDel(f))
+			}
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // Close lets go of the links. The supervisor holds its own.
