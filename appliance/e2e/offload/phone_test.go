@@ -125,7 +125,8 @@ func (p *phone) hearsAll(other *phone, first uint16) {
 	for seq := first; seq <= last; seq++ {
 		want = append(want, seq)
 	}
-	if got := p.since(first); !slices.Equal(got, want) {
+	got := slices.DeleteFunc(p.since(first), func(seq uint16) bool { return seq > last }) // said meanwhile
+	if !slices.Equal(got, want) {
 		p.t.Errorf("%s heard %d packets of %d to %d: %s", p.host.Name, len(got), first, last, faults(got, first, last))
 	}
 }
