@@ -58,7 +58,7 @@ func run(args []string, stderr io.Writer) error {
 	if err := os.MkdirAll(*dataDir, 0o700); err != nil {
 		return err
 	}
-	cfg.Socket = filepath.Join(*runDir, "media.sock")
+	cfg.Socket, cfg.Data = filepath.Join(*runDir, "media.sock"), *dataDir
 	if *offload {
 		cfg.Net = filepath.Join(*runDir, "net.sock")
 	}

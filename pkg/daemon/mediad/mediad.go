@@ -17,6 +17,7 @@ import (
 	"github.com/coraltele/sanchar/pkg/media/offload"
 	"github.com/coraltele/sanchar/pkg/media/port"
 	"github.com/coraltele/sanchar/pkg/media/relay"
+	"github.com/coraltele/sanchar/pkg/media/secure/handshake"
 	"github.com/coraltele/sanchar/pkg/media/session"
 	"github.com/coraltele/sanchar/pkg/media/session/snapshot"
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
@@ -38,6 +39,7 @@ type Config struct {
 	Loops        int    // 0 is one for each core
 	NoRing       bool   // a system call for each packet, for comparison
 	Net          string // netd's socket: where the kernel is made to pass media on; empty for never
+	Data         string // folder of this daemon's files; "" keeps none
 }
 
 // Daemon is mediad.
@@ -91,8 +93,12 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 	if err := d.startLoops(media, &wg, failed); err != nil {
 		return err
 	}
+	identity, err := d.identity()
+	if err != nil {
+		return err
+	}
 	if d.table, err = session.New(session.Config{Voice: d.cfg.Voice, Video: d.cfg.Video}, session.Deps{
-		Ports: d.pool, Loops: d.loops, Area: area, Tell: d.hub.tell, Log: slogx.Part(d.log, "session"),
+		Ports: d.pool, Loops: d.loops, Area: area, Tell: d.hub.tell, Log: slogx.Part(d.log, "session"), Identity: identity,
 	}); err != nil {
 		return err
 	}
@@ -104,6 +110,18 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 	}
 	err = d.serve(ctx, failed)
 	return errors.Join(err, d.table.Keep())
+}
+
+// identity returns the certificate for media. One that cannot be kept serves until the next start.
+func (d *Daemon) identity() (*handshake.Identity, error) {
+	if d.cfg.Data != "" {
+		id, err := handshake.LoadIdentity(d.cfg.Data, time.Now())
+		if err == nil {
+			return id, nil
+		}
+		d.log.Error("the certificate for media is not kept", "err", err)
+	}
+	return handshake.NewIdentity(time.Now())
 }
 
 func (d *Daemon) startLoops(ctx context.Context, wg *sync.WaitGroup, failed chan<- error) error {

@@ -71,7 +71,10 @@ func (s *Stream) SendHandshake(control bool, datagram []byte) {
 	if control {
 		e = &s.rtcp
 	}
-	if b := s.loop.drafts.take(s.loop, len(datagram)); b != nil && e.reachable() {
+	if s.detached || !e.reachable() {
+		return
+	}
+	if b := s.loop.drafts.take(s.loop, len(datagram)); b != nil {
 		copy(b, datagram)
 		s.loop.queue(e, nil, b, nil)
 	}

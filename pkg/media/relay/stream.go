@@ -46,6 +46,7 @@ type Stream struct {
 	route     Route
 	sinks     []Sink
 	sent      uint32 // SSRC of the last packet to the party
+	detached  bool   // the sockets may be another's by now
 	state     State
 	reports   reports
 
@@ -111,6 +112,7 @@ func (s *Stream) Detach() {
 		s.loop.remove(&s.rtcp)
 	}
 	s.route, s.terms, s.sinks, s.guard, s.bundle = Route{}, Terms{}, nil, Guard{}, bundle{}
+	s.detached = true
 }
 
 // Loop returns the loop that owns the stream.
