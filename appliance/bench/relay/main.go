@@ -37,7 +37,7 @@ type settler interface {
 	settle(ctx context.Context, calls int) error
 }
 
-// relayPorts are where the callers of a call send to.
+// relayPorts are where the callers of a call send to. One that sends nothing has none.
 type relayPorts struct{ a, b netip.AddrPort }
 
 type options struct {
@@ -46,7 +46,7 @@ type options struct {
 	genCPU, relayCPU          int
 	mediad, before, rtpengine string
 	netd                      string
-	plain, kernel             bool
+	plain, kernel, srtp       bool
 }
 
 func main() {
@@ -74,6 +74,7 @@ func parseFlags() (o options, err error) {
 	flag.StringVar(&o.before, "before", "", "path of another mediad to compare with")
 	flag.StringVar(&o.netd, "netd", "", "path of netd, to measure mediad with the kernel passing media on")
 	flag.BoolVar(&o.kernel, "kernel", false, "measure the cable alone and nftables too")
+	flag.BoolVar(&o.srtp, "srtp", false, "measure rtpengine and mediad with SRTP on the way out too, one way")
 	flag.BoolVar(&o.plain, "plain", false, "measure mediad without io_uring too")
 	flag.Parse()
 	if o.calls, err = numbers("-calls", *calls, maxCalls); err != nil {
@@ -144,6 +145,12 @@ func relays(o options) (all []relay) {
 	if o.kernel {
 		all = append(all, &nftables{})
 	}
+	if o.srtp && o.rtpengine != "" {
+		all = append(all, &rtpengine{path: o.rtpengine, cpu: o.relayCPU, secure: true})
+	}
+	if o.srtp && o.mediad != "" {
+		all = append(all, &mediad{title: "mediad" + srtpTitle(true), path: o.mediad, ports: "10000-24999", cpu: o.relayCPU, secure: true})
+	}
 	return all
 }
 
@@ -201,6 +208,7 @@ func prepare(ctx context.Context, w *world, r relay, n int) (*bout, error) {
 		if err != nil {
 			return nil, fmt.Errorf("call %d: %w", i, err)
 		}
+		b.tx.head, b.rx.head = !ports.b.IsValid(), !ports.b.IsValid()
 		if err := b.tx.addCall(w, i, ports); err != nil {
 			return nil, err
 		}

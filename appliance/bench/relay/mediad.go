@@ -17,6 +17,7 @@ import (
 // mediad is ours.
 type mediad struct {
 	path   string
+	secure bool   // B takes SRTP
 	netd   string // empty: the kernel passes no media on
 	cpu    int
 	title  string
@@ -58,20 +59,36 @@ func (m *mediad) call(ctx context.Context, i int) (p relayPorts, err error) {
 	a, b := party(i)
 	id := callID(i)
 	offered, err := m.client.Offer(ctx, ctl.MediaOffer{
-		Session: id, Leg: legOf("a", a), Peer: ctl.MediaLeg{ID: "b", Local: netip.MustParseAddr(relayIP)},
+		Session: id, Leg: legOf("a", a), Peer: ctl.MediaLeg{ID: "b", Local: netip.MustParseAddr(relayIP), Ours: m.terms()},
 	})
 	if err != nil {
 		return p, fmt.Errorf("offer: %w", err)
 	}
-	if err := m.client.Answer(ctx, ctl.MediaAnswer{Session: id, Leg: legOf("b", b), Peer: "a"}); err != nil {
+	answered := legOf("b", b)
+	answered.Ours = m.terms()
+	if m.secure {
+		answered.Streams[0].Protection, answered.Streams[0].Crypto = ctl.SDES, []ctl.MediaCrypto{{Tag: 1, Suite: suite, Key: partyKey()}}
+	}
+	if err := m.client.Answer(ctx, ctl.MediaAnswer{Session: id, Leg: answered, Peer: "a"}); err != nil {
 		return p, fmt.Errorf("answer: %w", err)
 	}
-	return relayPorts{a: offered.Leg[0].RTP, b: offered.Peer[0].RTP}, nil
+	if p.a = offered.Leg[0].RTP; !m.secure {
+		p.b = offered.Peer[0].RTP
+	}
+	return p, nil
 }
 
 func (m *mediad) hangUp(ctx context.Context, i int) error {
 	_, err := m.client.CloseSession(ctx, ctl.MediaClose{Session: callID(i)})
 	return err
+}
+
+// terms are what B is offered.
+func (m *mediad) terms() (t ctl.MediaTerms) {
+	if m.secure {
+		t = ctl.MediaTerms{Protection: ctl.SDES, Suites: []string{suite}, Setup: "actpass"}
+	}
+	return t
 }
 
 func callID(i int) string { return "call-" + strconv.Itoa(i) }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 	"text/tabwriter"
 	"time"
 )
@@ -65,7 +66,7 @@ type rowKey struct {
 }
 
 // printTable writes the lowest of each relay's repeats, what it adds to the cable alone, and the ratios
-// to the first relay.
+// to the first relay of its kind.
 func printTable(w io.Writer, all []result) {
 	lowest := map[rowKey]result{}
 	var order []rowKey
@@ -81,13 +82,14 @@ func printTable(w io.Writer, all []result) {
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "calls\trelay\tCPU µs/packet\tcheaper by\tadded µs\tcheaper by\tp50 µs\tp99 µs\tadded p99 µs\tlost %\tPSS MB\tclean\t")
-	first := map[int]result{} // by calls
+	first := map[rowKey]result{} // by the kind of relay: with SRTP, or without
 	for _, k := range order {
 		r, cable := lowest[k], lowest[rowKey{cableName, k.calls}]
-		if _, ok := first[k.calls]; !ok && k.relay != cableName {
-			first[k.calls] = r
+		kind := rowKey{srtpTitle(strings.HasSuffix(k.relay, srtpTitle(true))), k.calls}
+		if _, ok := first[kind]; !ok && k.relay != cableName {
+			first[kind] = r
 		}
-		f := first[k.calls]
+		f := first[kind]
 		added, addedP99, addedBy := "–", "–", "–"
 		if cable.got > 0 && k.relay != cableName {
 			added = fmt.Sprintf("%.2f", float64(r.wholePath()-cable.wholePath())/1e3)
