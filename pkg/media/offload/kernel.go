@@ -181,6 +181,13 @@ func (b *bypass) Close() {
 	}
 	_ = k.maps.Flows.Delete(bytesOf(&b.key)) // it fails only if Reroute has taken it out
 	delete(k.used, b.key)
+}
+
+// Release gives the slot to others. It is called once, after Close.
+func (b *bypass) Release() {
+	k := b.kernel
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	k.free = append(k.free, b.slot)
 }
 

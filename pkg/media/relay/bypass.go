@@ -3,14 +3,19 @@ package relay
 import (
 	"net/netip"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Bypass is a way past the loop: the kernel passes a stream's media on by itself. It is used inside Do.
 type Bypass interface {
 	// Passed returns what was counted since the bypass began, on top of what it began with.
 	Passed() Passed
-	// Close ends it: packets come to the socket again.
+	// Close ends it: packets come to the socket again. One that the kernel has in hand may still pass, and
+	// be counted.
 	Close()
+	// Release gives up its counts.
+	Release()
 }
 
 // Passed is what a bypass counts. It is kept with the state, so that after a restart only what came
@@ -61,7 +66,7 @@ func (s *Stream) Plan(now int64) (p Plan, ok bool) {
 	to := s.route.To
 	in := &s.state.In
 	switch {
-	case s.bypass != nil || now < s.noBypassUntil || to == nil || !s.route.Media || to.route.To != s:
+	case s.bypass != nil || s.past != nil || now < s.noBypassUntil || to == nil || !s.route.Media || to.route.To != s:
 		return p, false
 	case s.guard.Locked || to.guard.Locked || s.shares() || to.shares():
 		return p, false
@@ -75,7 +80,13 @@ func (s *Stream) Plan(now int64) (p Plan, ok bool) {
 	p = Plan{Peer: s.rtp.peer.addr.AddrPort(), To: to.rtp.peer.addr.AddrPort(), SSRC: in.SSRC}
 	p.Start = Passed{Highest: in.Highest, Transit: in.Transit, Jitter: in.Jitter, Rate: in.Rate}
 	p.Types, p.Start.Formats = s.carried()
-	return p, p.Types[0] != NoType
+	return p, p.Types[0] != NoType && !s.rtp.waits()
+}
+
+// waits reports whether packets wait in the socket: those that take a bypass would overtake them.
+func (e *end) waits() bool {
+	size, err := unix.IoctlGetInt(e.fd, unix.SIOCINQ)
+	return err != nil || size > 0
 }
 
 // shares reports whether the stream's sockets are not its own.
@@ -120,8 +131,24 @@ func (s *Stream) EndBypass() {
 	}
 	s.bypass.Close()
 	s.catchUp()
-	s.bypass = nil
+	s.past, s.bypass = s.bypass, nil
 	s.loop.bypasses--
+}
+
+// DropBypass is EndBypass where whoever makes bypasses goes too.
+func (s *Stream) DropBypass() {
+	s.EndBypass()
+	s.settlePast()
+}
+
+// settlePast counts the last packets of a bypass that has ended, and gives it up.
+func (s *Stream) settlePast() {
+	if s.past == nil {
+		return
+	}
+	s.catchUp()
+	s.past.Release()
+	s.past = nil
 	s.state.Passed = Passed{}
 }
 
@@ -135,11 +162,14 @@ func (s *Stream) endBypasses() {
 
 // catchUp counts what the kernel passed on.
 func (s *Stream) catchUp() {
-	if s.bypass == nil {
+	b := s.bypass
+	if b == nil {
+		b = s.past
+	}
+	if b == nil {
 		return
 	}
-	p := s.bypass.Passed()
-	n := s.state.Add(p)
+	n := s.state.Add(b.Passed())
 	s.rtp.peer.last = max(s.rtp.peer.last, s.state.Last)
 	s.loop.totals.Relayed += n
 	if s.route.To != nil {

@@ -3,16 +3,42 @@ package relay
 import (
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/coraltele/sanchar/pkg/platform/udpio"
 )
 
 // road is a bypass whose counts the test says.
 type road struct {
 	passed Passed
 	closed int
+	freed  int
 }
 
 func (r *road) Passed() Passed { return r.passed }
 func (r *road) Close()         { r.closed++ }
+func (r *road) Release()       { r.freed++ }
+
+// wait makes a packet wait in a stream's socket while its loop cannot take it.
+func wait(t *testing.T, s *Stream) {
+	t.Helper()
+	from, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(from)
+	to, err := udpio.Local(s.rtp.fd)
+	if err == nil {
+		err = udpio.Disconnect(s.rtp.fd) // or it would not take a stranger's
+	}
+	if err == nil {
+		err = unix.Sendto(from, []byte("waits"), 0, &unix.SockaddrInet4{Addr: to.Addr().As4(), Port: int(to.Port())})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
 
 // settledTime is when peers that were proven a moment ago are settled.
 const settledTime = int64(3500 * time.Millisecond)
@@ -40,6 +66,7 @@ func talking(t *testing.T, host string) (l *Loop, a, b *phone, now int64) {
 func TestWhoMayHaveABypass(t *testing.T) {
 	t.Parallel()
 	for name, spoil := range map[string]func(a, b *Stream, now *int64){
+		"a packet waits":                func(a, _ *Stream, _ *int64) { wait(t, a) },
 		"a peer is not settled":         func(_, _ *Stream, now *int64) { *now -= settledTime },
 		"the other one has not spoken":  func(_, b *Stream, _ *int64) { b.rtp.peer.connected = false },
 		"a party has fallen silent":     func(a, _ *Stream, now *int64) { *now += int64(rebindTime) },
@@ -130,8 +157,19 @@ func TestWhatABypassCountsIsTheStreams(t *testing.T) {
 		a.stream.EndBypass()
 		a.stream.EndBypass()
 	})
-	if st := a.state(); r.closed != 1 || st.Offloaded != 10 || st.Passed != (Passed{}) {
-		t.Errorf("closed %d times, state %+v", r.closed, st)
+	r.passed.Packets[0]++ // the kernel had one in hand
+	if st := a.state(); r.closed != 1 || r.freed != 0 || st.Offloaded != 11 {
+		t.Errorf("closed %d times, freed %d times, state %+v", r.closed, r.freed, st)
+	}
+	do(t, l, func(int64) {
+		if _, ok := a.stream.Plan(now + 7); ok {
+			t.Error("another one though the last is not settled")
+		}
+		a.stream.Tend(now)
+		a.stream.Tend(now)
+	})
+	if st := a.state(); r.freed != 1 || st.Offloaded != 11 || st.Passed != (Passed{}) {
+		t.Errorf("freed %d times, state %+v", r.freed, st)
 	}
 }
 

@@ -52,6 +52,7 @@ type Stream struct {
 
 	timed         uint8  // format of the last packet whose timestamp counts, and 1 added
 	bypass        Bypass // nil: packets come to the socket
+	past          Bypass // the last one, until its last packets are counted
 	bypassSince   int64
 	noBypassUntil int64
 	strays        uint8 // bypasses that packets missed
@@ -107,6 +108,7 @@ func (s *Stream) resume(state *State) {
 // Detach ends the stream. Its sockets stay open; who closes them says so by Forget.
 func (s *Stream) Detach() {
 	s.endBypasses()
+	s.settlePast()
 	if s.base == s {
 		s.loop.remove(&s.rtp)
 		s.loop.remove(&s.rtcp)
@@ -122,6 +124,7 @@ func (s *Stream) Loop() *Loop { return s.loop }
 func (s *Stream) SetTerms(t Terms) {
 	s.endBypasses()
 	if len(s.terms.Formats) > 0 && !slices.Equal(s.terms.Formats, t.Formats) {
+		s.settlePast()
 		s.state.ByFormat = [MaxFormats]uint64{} // counted by other formats
 		s.timed = 0
 	}
@@ -158,6 +161,7 @@ func (e *end) say(said netip.AddrPort, source netip.Addr) {
 // when the peer has gone quiet, so that its NAT may have given it another port.
 func (s *Stream) Tend(now int64) {
 	s.catchUp()
+	s.settlePast()
 	if s.base != s {
 		return
 	}

@@ -18,7 +18,7 @@ func (t *Table) SetKernel(k *offload.Kernel) error {
 	var errs []error
 	if t.kernel != nil {
 		for _, l := range t.loops {
-			errs = append(errs, l.Do(func(int64) { t.endBypasses(l) }))
+			errs = append(errs, l.Do(func(int64) { t.dropBypasses(l) }))
 		}
 	}
 	t.questions = nil
@@ -28,11 +28,11 @@ func (t *Table) SetKernel(k *offload.Kernel) error {
 	return errors.Join(errs...)
 }
 
-// endBypasses runs inside the loop.
-func (t *Table) endBypasses(l *relay.Loop) {
+// dropBypasses runs inside the loop.
+func (t *Table) dropBypasses(l *relay.Loop) {
 	for _, s := range t.sessions {
 		if s.loop == l {
-			s.streams(func(_ *leg, _ int, st *stream) { st.relay.EndBypass() })
+			s.streams(func(_ *leg, _ int, st *stream) { st.relay.DropBypass() })
 		}
 	}
 }
