@@ -2,6 +2,7 @@ package offload
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"log/slog"
 	"os"
@@ -30,6 +31,9 @@ const (
 	wayKey  = "OFFLOAD_TEST_WAY" // by which the program is attached
 )
 
+// atOnce is how many tests run at a time: what they do most is wait until parties are settled.
+const atOnce = "6"
+
 func TestMain(m *testing.M) {
 	if role := os.Getenv(roleKey); role != "" {
 		if err := play(role, os.Getenv(dirKey)); err != nil {
@@ -40,6 +44,11 @@ func TestMain(m *testing.M) {
 	}
 	if code, entered := netlab.EnterAsRoot(); entered {
 		os.Exit(code)
+	}
+	flag.Parse()
+	if err := flag.Set("test.parallel", atOnce); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
 	}
 	goleak.VerifyTestMain(m)
 }
