@@ -28,7 +28,8 @@ import (
 const (
 	roleKey = "OFFLOAD_TEST_ROLE"
 	dirKey  = "OFFLOAD_TEST_DIR"
-	wayKey  = "OFFLOAD_TEST_WAY" // by which the program is attached
+	wayKey  = "OFFLOAD_TEST_WAY" // by which the program is attached, unless wayFile says another
+	wayFile = "way"
 )
 
 // atOnce is how many tests run at a time: what they do most is wait until parties are settled.
@@ -68,7 +69,11 @@ func play(role, dir string) error {
 	}
 	defer n.Close()
 	if role == "netd" {
-		d, err := netd.New(netd.Config{RunDir: dir, Version: strconv.Itoa(os.Getpid()), Offload: os.Getenv(wayKey), Notify: n, Handed: handed, Log: log})
+		way, err := os.ReadFile(filepath.Join(dir, wayFile))
+		if err != nil {
+			way = []byte(os.Getenv(wayKey))
+		}
+		d, err := netd.New(netd.Config{RunDir: dir, Version: strconv.Itoa(os.Getpid()), Offload: string(way), Notify: n, Handed: handed, Log: log})
 		if err != nil {
 			return err
 		}

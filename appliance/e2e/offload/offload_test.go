@@ -3,9 +3,12 @@
 package offload
 
 import (
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
+	"github.com/coraltele/sanchar/pkg/daemon/netd"
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
 )
 
@@ -121,6 +124,34 @@ func TestTheKernelGoesOnWhenDaemonsAreKilled(t *testing.T) {
 				if sent := uint64([]*phone{call.a, call.b}[i].last()); s.PacketsIn != sent || s.Offloaded == 0 || s.LostIn != 0 {
 					t.Errorf("leg %s: of %d packets %+v", s.Leg, sent, s)
 				}
+			}
+		})
+	}
+}
+
+// Turned off, the kernel passes nothing on, and no packet is lost on the way back.
+func TestTurnedOff(t *testing.T) {
+	t.Parallel()
+	for _, way := range []string{"tcx", "clsact"} {
+		t.Run(way, func(t *testing.T) {
+			t.Parallel()
+			b, hosts := newBox(t, way, "alice", "bob")
+			call := b.call(hosts["alice"], hosts["bob"], false)
+			if err := os.WriteFile(filepath.Join(b.Box.Dir, wayFile), []byte(netd.OffloadOff), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			b.kill(b.netdVersion)
+			b.offloaded(0)
+			if st, err := b.net.Status(t.Context()); err != nil || st.Offload.Way != netd.OffloadOff {
+				t.Errorf("status %+v, %v", st, err)
+			}
+			before, _ := call.stats()
+			call.rest(100)
+			call.a.stop()
+			call.b.stop()
+			call.both(1, 1)
+			if after, _ := call.stats(); after.Offloaded != before.Offloaded || after.PacketsIn != uint64(call.a.last()) || after.LostIn != 0 {
+				t.Errorf("of %d packets %+v, before %+v", call.a.last(), after, before)
 			}
 		})
 	}
