@@ -39,9 +39,9 @@ func planes() map[string]plane {
 			"rate", "onlink", "dhcp", "dns", "ntp", "lldp", "mdns", "ra", "capture", "probe", "diag", "services",
 		}},
 		"firmware": {rank: 4, line: []string{"manifest", "install", "health"}},
-		"console": {rank: 4, line: []string{"auth", "events", "provision", "web", "api"}},
-		"daemon":  {rank: 5, line: []string{"switchd", "mediad", "admind", "netd"}},
-		"layers":  {rank: 0},
+		"console":  {rank: 4, line: []string{"auth", "events", "provision", "web", "api"}},
+		"daemon":   {rank: 5, line: []string{"switchd", "mediad", "admind", "netd"}},
+		"layers":   {rank: 0},
 		"testkit": {rank: 6, line: []string{ // helpers for tests; only tests import them
 			"netdocs", "racing", "torture", "sipside", "fakeswitch", "tone", "texter", "netlab", "capture", "linphone", "baresip", "sipp", "phone", "boxtest",
 		}},

@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -20,6 +22,7 @@ import (
 	"github.com/coraltele/sanchar/pkg/media/secure/handshake"
 	"github.com/coraltele/sanchar/pkg/media/session"
 	"github.com/coraltele/sanchar/pkg/media/session/snapshot"
+	"github.com/coraltele/sanchar/pkg/media/turn"
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
 	"github.com/coraltele/sanchar/pkg/platform/notify"
 )
@@ -35,11 +38,12 @@ type Config struct {
 	Socket       string
 	Version      string
 	Ports        port.Config
-	Voice, Video uint8  // DSCP
-	Loops        int    // 0 is one for each core
-	NoRing       bool   // a system call for each packet, for comparison
-	Net          string // netd's socket: where the kernel is made to pass media on; empty for never
-	Data         string // folder of this daemon's files; "" keeps none
+	Voice, Video uint8            // DSCP
+	Loops        int              // 0 is one for each core
+	NoRing       bool             // a system call for each packet, for comparison
+	Net          string           // netd's socket: where the kernel is made to pass media on; empty for never
+	Data         string           // folder of this daemon's files; "" keeps none
+	STUN         []netip.AddrPort // where clients ask for their address and for relays
 }
 
 // Daemon is mediad.
@@ -56,6 +60,9 @@ type Daemon struct {
 	pool  *port.Pool
 	loops []*relay.Loop
 	table *session.Table
+	turn  *turn.Server
+
+	unreached atomic.Bool // the STUN server does not run
 }
 
 // New returns a mediad that takes back what its supervisor handed to it. Run owns those descriptors.
@@ -67,8 +74,16 @@ func New(cfg Config, n *notify.Notifier, handed map[string][]int, log *slog.Logg
 	if err != nil {
 		return nil, err
 	}
+	server, err := turn.New(turn.Config{
+		Listen: cfg.STUN, First: cfg.Ports.First, Last: cfg.Ports.Last,
+		Peers: &turn.Peers{First: cfg.Ports.First, Last: cfg.Ports.Last}, Log: slogx.Part(log, "turn"),
+	})
+	if err != nil {
+		return nil, err
+	}
 	return &Daemon{
-		cfg: cfg, log: log, notify: n, handed: handed, started: time.Now(), pool: pool, kernel: kernel{routes: offload.NewRoutes()},
+		cfg: cfg, log: log, notify: n, handed: handed, started: time.Now(), pool: pool, turn: server,
+		kernel: kernel{routes: offload.NewRoutes()},
 	}, nil
 }
 
@@ -104,6 +119,7 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 	}
 	d.recover(records)
 	wg.Go(func() { failed <- d.table.Run(media) })
+	wg.Go(func() { d.reach(media) })
 	if d.cfg.Net != "" {
 		wg.Go(func() { d.followKernel(media) })
 		wg.Go(func() { d.followRoutes(media) })

@@ -25,6 +25,16 @@ const (
 // Binding is the method of connectivity checks and of asking for one's own address.
 const Binding Type = 0x0001
 
+// Methods of TURN (RFC 8656 §17).
+const (
+	Allocate         Type = 0x0003
+	Refresh          Type = 0x0004
+	Send             Type = 0x0006
+	Data             Type = 0x0007
+	CreatePermission Type = 0x0008
+	ChannelBind      Type = 0x0009
+)
+
 // Class is what the message is: one of the classes.
 func (t Type) Class() Type { return t & classMask }
 
@@ -38,8 +48,16 @@ const (
 	AttrIntegrity        = 0x0008
 	AttrErrorCode        = 0x0009
 	AttrUnknown          = 0x000a
+	AttrChannelNumber    = 0x000c // RFC 8656 §18, as the next ones
+	AttrLifetime         = 0x000d
+	AttrXORPeerAddress   = 0x0012
+	AttrData             = 0x0013
 	AttrRealm            = 0x0014
 	AttrNonce            = 0x0015
+	AttrXORRelayed       = 0x0016
+	AttrFamily           = 0x0017
+	AttrEvenPort         = 0x0018
+	AttrTransport        = 0x0019
 	AttrXORMappedAddress = 0x0020
 	AttrPriority         = 0x0024
 	AttrUseCandidate     = 0x0025
@@ -163,7 +181,27 @@ func (m Message) Marked() bool {
 // XORAddress reads an attribute that holds a disguised address (RFC 8489 §14.2).
 func (m Message) XORAddress(typ uint16) (a netip.AddrPort, ok bool) {
 	v, ok := m.Attr(typ)
-	if !ok || len(v) < 4 {
+	if !ok {
+		return a, false
+	}
+	return m.reveal(v)
+}
+
+// XORAddresses reads all attributes of a type that hold disguised addresses, max at most.
+func (m Message) XORAddresses(typ uint16, max int) (list []netip.AddrPort) {
+	m.each(func(this uint16, _ int, v []byte) bool {
+		if this == typ && len(list) < max {
+			if a, ok := m.reveal(v); ok {
+				list = append(list, a)
+			}
+		}
+		return this != AttrIntegrity
+	})
+	return list
+}
+
+func (m Message) reveal(v []byte) (a netip.AddrPort, ok bool) {
+	if len(v) < 4 {
 		return a, false
 	}
 	port := binary.BigEndian.Uint16(v[2:]) ^ cookie>>16
