@@ -96,23 +96,36 @@ var ErrNoRoute = errors.New("no route that the kernel could use")
 
 var errFull = errors.New("no slot is free")
 
-// Find looks for the routes that a flow needs.
+// Find looks for the routes that a flow needs, unless it is known how that ended.
 func (k *Kernel) Find(f *Flow) error {
 	var errs []error
-	for _, w := range []way{{f.Local.Addr(), f.Peer.Addr()}, {f.From.Addr(), f.To.Addr()}} {
-		if !k.routes.asked(w) {
-			_, err := k.routes.Look(w.from, w.to)
+	for _, w := range f.ways() {
+		if _, ok := k.routes.known(w); !ok {
+			_, err := k.routes.find(w)
 			errs = append(errs, err)
 		}
 	}
 	return errors.Join(errs...)
 }
 
+// ways are to the peer, and to the other party.
+func (f *Flow) ways() [2]way {
+	return [2]way{{f.Local.Addr(), f.Peer.Addr()}, {f.From.Addr(), f.To.Addr()}}
+}
+
+func (k *Kernel) find(f *Flow) (in, out Route, err error) {
+	ways := f.ways()
+	in, errIn := k.routes.find(ways[0])
+	out, errOut := k.routes.find(ways[1])
+	return in, out, errors.Join(errIn, errOut)
+}
+
 // Start makes the kernel pass a flow on. It looks for no routes: Routes must know them.
 func (k *Kernel) Start(f Flow) (relay.Bypass, error) {
-	in, okIn := k.routes.known(f.Local.Addr(), f.Peer.Addr())
-	out, okOut := k.routes.known(f.From.Addr(), f.To.Addr())
-	if !okIn || !okOut {
+	ways := f.ways()
+	in, okIn := k.routes.known(ways[0])
+	out, okOut := k.routes.known(ways[1])
+	if !okIn || !okOut || in.Ifindex == 0 || out.Ifindex == 0 {
 		return nil, ErrNoRoute
 	}
 	k.mu.Lock()
@@ -202,9 +215,8 @@ func (k *Kernel) Reroute() error {
 	k.mu.Unlock()
 	var errs []error
 	for _, b := range all {
-		in, errIn := k.routes.Look(b.flow.Local.Addr(), b.flow.Peer.Addr())
-		out, errOut := k.routes.Look(b.flow.From.Addr(), b.flow.To.Addr())
-		errs = append(errs, k.reroute(b, in, out, errors.Join(errIn, errOut)))
+		in, out, err := k.find(&b.flow)
+		errs = append(errs, k.reroute(b, in, out, err))
 	}
 	return errors.Join(errs...)
 }

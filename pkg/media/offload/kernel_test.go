@@ -8,11 +8,14 @@ import (
 	"time"
 
 	"github.com/cilium/ebpf"
+	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
 
 	"github.com/coraltele/sanchar/pkg/media/relay"
 	"github.com/coraltele/sanchar/pkg/rtp/stats"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestSequenceNumbersAreExtended(t *testing.T) {
 	p, m := loaded(t)

@@ -28,6 +28,7 @@ type way struct{ from, to netip.Addr }
 type Routes struct {
 	mu    sync.Mutex // guards what follows
 	found map[way]Route
+	turns uint64 // how often all was forgotten
 }
 
 // maxRoutes bounds what is remembered of parties that have left.
@@ -36,31 +37,35 @@ const maxRoutes = 4 * MaxFlows
 // NewRoutes returns routes that know none.
 func NewRoutes() *Routes { return &Routes{found: map[way]Route{}} }
 
-// known returns a route that was looked up before.
-func (r *Routes) known(from, to netip.Addr) (Route, bool) {
+// known returns what was found before: no interface if there is none that the kernel could use.
+func (r *Routes) known(w way) (Route, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	route, ok := r.found[way{from, to}]
-	return route, ok && route.Ifindex != 0
+	route, ok := r.found[w]
+	return route, ok
 }
 
-// asked reports whether a route was looked for, also if in vain.
-func (r *Routes) asked(w way) bool {
+// find returns a route, and asks the kernel if it is not known: that takes a few system calls.
+func (r *Routes) find(w way) (Route, error) {
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	_, ok := r.found[w]
-	return ok
-}
-
-// Look asks the kernel and remembers the answer. It takes a few system calls.
-func (r *Routes) Look(from, to netip.Addr) (Route, error) {
-	route, err := look(from, to)
+	route, ok := r.found[w]
+	turn := r.turns
+	r.mu.Unlock()
+	switch {
+	case ok && route.Ifindex == 0:
+		return route, fmt.Errorf("route from %s to %s: %w", w.from, w.to, ErrNoRoute)
+	case ok:
+		return route, nil
+	}
+	route, err := look(w.from, w.to)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.found) >= maxRoutes {
 		clear(r.found)
 	}
-	r.found[way{from, to}] = route
+	if turn == r.turns { // else it may be of before the change
+		r.found[w] = route
+	}
 	return route, err
 }
 
@@ -69,6 +74,7 @@ func (r *Routes) forget() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	clear(r.found)
+	r.turns++
 }
 
 // look asks the kernel for a route that the program can use: over Ethernet, to a next hop of the same
