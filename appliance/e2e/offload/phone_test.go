@@ -6,10 +6,13 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"runtime"
 	"slices"
 	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
 	"github.com/coraltele/sanchar/pkg/testkit/netlab"
@@ -93,6 +96,12 @@ func (p *phone) talk() {
 	var wg sync.WaitGroup
 	conn := p.conn
 	wg.Go(func() {
+		// From one processor: the packets of one that wanders overtake each other on the wire. The thread
+		// ends with the goroutine.
+		runtime.LockOSThread()
+		var cpu unix.CPUSet
+		cpu.Set(int(p.ssrc) % runtime.NumCPU())
+		_ = unix.SchedSetaffinity(0, &cpu) // where it is refused, it wanders
 		tick := time.NewTicker(ptime)
 		defer tick.Stop()
 		for {

@@ -121,7 +121,8 @@ func (s *Stream) carried() (types, formats [MaxCarried]uint8) {
 func (s *Stream) SetBypass(b Bypass, now int64) {
 	s.bypass, s.bypassSince = b, now
 	s.loop.bypasses++
-	s.state.Passed = b.Passed()
+	p := b.Passed() // the kernel may have counted already: that is new
+	s.state.Passed = Passed{Slot: p.Slot, Formats: p.Formats, Rate: p.Rate}
 }
 
 // EndBypass takes the stream back: from here on its packets come to the socket.

@@ -134,7 +134,12 @@ func TestWhatABypassCountsIsTheStreams(t *testing.T) {
 	l, a, b, now := talking(t, "19")
 	before, other := a.state(), b.state()
 	r := &road{passed: Passed{Slot: 8, Formats: [MaxCarried]uint8{1}, Highest: before.In.Highest, Rate: 8000}}
+	r.passed.Packets[0] = 1 // it was quicker than we
 	do(t, l, func(int64) { a.stream.SetBypass(r, now) })
+	if st := a.state(); st.In.Packets != before.In.Packets+1 || st.Offloaded != 1 {
+		t.Errorf("what passed before we looked is not counted: %+v", st)
+	}
+	before, other = a.state(), b.state()
 	r.passed.Packets[0], r.passed.Bytes, r.passed.Last, r.passed.Strangers = 1<<32-1, 1720, now+7, 2
 	do(t, l, func(int64) { a.stream.state.Passed.Packets[0] = 1<<32 - 1 }) // the counter is about to turn over
 	r.passed.Packets[0] += 10
@@ -143,7 +148,7 @@ func TestWhatABypassCountsIsTheStreams(t *testing.T) {
 	for range 2 { // looking twice counts once
 		st := a.state()
 		if st.In.Packets != before.In.Packets+10 || st.In.Lost() != 2 || st.BytesIn != before.BytesIn+1720 || st.Last != now+7 ||
-			st.ByFormat[0] != before.ByFormat[0]+10 || st.Offloaded != 10 || st.Strangers != 2 {
+			st.ByFormat[0] != before.ByFormat[0]+10 || st.Offloaded != 11 || st.Strangers != 2 {
 			t.Errorf("state %+v", st)
 		}
 		if st.In.Timed != before.In.Timed+10 || st.In.JitterSum-before.In.JitterSum != 1600*(1e9/16)/8000 || st.In.Jitter != 160 {
@@ -158,7 +163,7 @@ func TestWhatABypassCountsIsTheStreams(t *testing.T) {
 		a.stream.EndBypass()
 	})
 	r.passed.Packets[0]++ // the kernel had one in hand
-	if st := a.state(); r.closed != 1 || r.freed != 0 || st.Offloaded != 11 {
+	if st := a.state(); r.closed != 1 || r.freed != 0 || st.Offloaded != 12 {
 		t.Errorf("closed %d times, freed %d times, state %+v", r.closed, r.freed, st)
 	}
 	do(t, l, func(int64) {
@@ -168,7 +173,7 @@ func TestWhatABypassCountsIsTheStreams(t *testing.T) {
 		a.stream.Tend(now)
 		a.stream.Tend(now)
 	})
-	if st := a.state(); r.freed != 1 || st.Offloaded != 11 || st.Passed != (Passed{}) {
+	if st := a.state(); r.freed != 1 || st.Offloaded != 12 || st.Passed != (Passed{}) {
 		t.Errorf("freed %d times, state %+v", r.freed, st)
 	}
 }
