@@ -134,7 +134,8 @@ func TestWhatABypassCountsIsTheStreams(t *testing.T) {
 	l, a, b, now := talking(t, "19")
 	before, other := a.state(), b.state()
 	r := &road{passed: Passed{Slot: 8, Formats: [MaxCarried]uint8{1}, Highest: before.In.Highest, Rate: 8000}}
-	r.passed.Packets[0] = 1 // it was quicker than we
+	r.passed.Packets[0]++ // it was quicker than we
+	r.passed.Highest++
 	do(t, l, func(int64) { a.stream.SetBypass(r, now) })
 	if st := a.state(); st.In.Packets != before.In.Packets+1 || st.Offloaded != 1 {
 		t.Errorf("what passed before we looked is not counted: %+v", st)
