@@ -23,6 +23,7 @@ type Guard struct {
 
 // SetGuard replaces the guard, whole. Keys stay.
 func (s *Stream) SetGuard(g Guard) {
+	s.endBypasses()
 	s.guard = g
 	for _, e := range []*end{&s.rtp, &s.rtcp} {
 		e.peer.check(g.Agent != nil || g.Passage != nil)

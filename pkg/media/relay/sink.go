@@ -11,7 +11,10 @@ type Sink interface {
 }
 
 // SetSinks replaces who hears the stream's party, whole.
-func (s *Stream) SetSinks(sinks ...Sink) { s.sinks = sinks }
+func (s *Stream) SetSinks(sinks ...Sink) {
+	s.EndBypass()
+	s.sinks = sinks
+}
 
 // SetDigits sets who hears the packets of the party's untimed formats, which tell keys (RFC 4733). Other
 // packets need not come to the box for it.

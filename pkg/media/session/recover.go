@@ -162,6 +162,7 @@ func (t *Table) reviveLocked(f *found, pairs map[netip.AddrPort]*port.Pair) erro
 			d.legs[i].with = with
 		}
 	}
+	t.settle(d)
 	if err := t.applyLocked(d); err != nil {
 		return err
 	}

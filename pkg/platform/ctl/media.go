@@ -228,6 +228,7 @@ type MediaStatus struct {
 	STUN              []netip.AddrPort `json:"stun,omitempty"`               // where clients ask for their address and for relays
 	Packets           uint64           `json:"packets"`                      // relayed since start
 	Dropped           uint64           `json:"dropped"`                      // from nobody's proven peer
+	Offloaded         int              `json:"offloaded,omitempty"`          // streams that the kernel passes on now
 	Speaking          int              `json:"speaking,omitempty"`           // parties that the box itself speaks to, or listens to for keys: jobs of its workers
 	Recordings        int              `json:"recordings,omitempty"`         // that go on
 	RecordingsWaiting int              `json:"recordings_waiting,omitempty"` // for the archive
