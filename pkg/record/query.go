@@ -26,6 +26,9 @@ const (
 	FieldWho      Field = "who"      // admin of an audit record
 	FieldAct      Field = "act"      // of an audit record
 
+	FieldCall Field = "call" // id of the call's record that a recording is of
+	FieldWhy  Field = "why"  // a call was recorded
+
 	FieldSender    Field = "sender"     // account that a message is from
 	FieldRecipient Field = "recipient"  // account that a message is to
 	FieldMessageID Field = "message_id" // imdn.Message-ID
@@ -45,6 +48,8 @@ func (k Kind) Fields() []Field {
 		return []Field{FieldSource, FieldUser, FieldReason}
 	case KindAudit:
 		return []Field{FieldWho, FieldAct}
+	case KindRecording:
+		return []Field{FieldUser, FieldNumber, FieldCall, FieldWhy}
 	case KindMessage:
 		return []Field{
 			FieldUser, FieldSender, FieldRecipient, FieldNumber, FieldCallID, FieldMessageID, FieldThread, FieldStatus, FieldType, FieldRefers,
@@ -55,7 +60,7 @@ func (k Kind) Fields() []Field {
 
 // Kinds returns all kinds.
 func Kinds() []Kind {
-	return []Kind{KindCall, KindRegistration, KindAuthFailure, KindAudit, KindMessage}
+	return []Kind{KindCall, KindRegistration, KindAuthFailure, KindAudit, KindMessage, KindRecording}
 }
 
 // Query selects records of one kind, newest first. All conditions must hold.

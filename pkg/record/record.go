@@ -78,7 +78,19 @@ type Call struct {
 	Codecs   []string      `json:"codecs,omitempty"`
 	MOS      float64       `json:"mos,omitzero"` // the worst leg's
 	Legs     []Leg         `json:"legs"`
-	Referred string        `json:"referred,omitempty"` // id of the call that this one came from, by transfer
+	// Recordings are ids of what was recorded of it.
+	Recordings []string `json:"recordings,omitempty"`
+	Faults     []Fault  `json:"faults,omitempty"`   // of its media, while it was up
+	Referred   string   `json:"referred,omitempty"` // id of the call that this one came from, by transfer
+}
+
+// Fault is something that was wrong with the media of a call.
+type Fault struct {
+	At    time.Time `json:"at"`
+	Role  string    `json:"role"`           // of the leg
+	Cause string    `json:"cause"`          // "one-way", "silent", "insecure", ...
+	Text  string    `json:"text,omitempty"` // in words
+	Cure  string    `json:"cure,omitempty"` // what the box did that helped; empty: nothing did
 }
 
 // Roles of a leg.

@@ -102,6 +102,11 @@ func header(k record.Kind) []string {
 			"recipient_user", "recipient_number", "recipient_name", "recipient_aor", "text", "content_type", "files", "deliveries", "changes",
 			"notice", "about", "reply", "replaces", "retracts", "ephemeral_s", "expires", "user_agent", "source", "transport", "thread", "message_id", "call_id",
 		}
+	case record.KindRecording:
+		return []string{
+			"id", "start", "end", "duration_s", "caller_user", "caller_number", "callee_user", "callee_number", "why", "by", "broken",
+			"content_type", "size", "sha256", "until", "erased", "erased_by", "call",
+		}
 	}
 	return nil
 }
@@ -125,6 +130,8 @@ func row(e record.Envelope) (cells []string, err error) {
 		})
 	case record.KindMessage:
 		err = read(e.Data, func(m *record.Message) { cells = messageRow(m) })
+	case record.KindRecording:
+		err = read(e.Data, func(r *record.Recording) { cells = recordingRow(r) })
 	}
 	return cells, err
 }
@@ -172,6 +179,13 @@ func messageRow(m *record.Message) []string {
 		strings.Join(files, "; "), strings.Join(deliveries, "; "), strings.Join(changes, "; "),
 		m.Notice, m.About, m.Reply, m.Replaces, m.Retracts, ephemeral, stamp(m.Expires), m.From.UserAgent, stringOf(m.From.Source), m.From.Transport,
 		m.Thread, m.MessageID, m.CallID,
+	}
+}
+
+func recordingRow(r *record.Recording) []string {
+	return []string{
+		r.ID, stamp(r.Start), stamp(r.End), seconds(r.Duration), r.Caller.User, r.Caller.Number, r.Callee.User, r.Callee.Number, r.Why, r.By,
+		strconv.FormatBool(r.Broken), r.ContentType, strconv.FormatInt(r.Size, 10), r.SHA256, stamp(r.Until), stamp(r.Erased), r.ErasedBy, r.Call,
 	}
 }
 

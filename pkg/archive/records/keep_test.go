@@ -169,5 +169,7 @@ func TestADamagedFileIsSetAside(t *testing.T) {
 }
 
 func keepDays(n int) func() record.Policy {
-	return func() record.Policy { return record.Policy{KeepDays: n, MessageContent: record.ContentKeep} }
+	return func() record.Policy {
+		return record.Policy{KeepDays: n, RecordingDays: 1, MessageContent: record.ContentKeep}
+	}
 }

@@ -37,6 +37,10 @@ func fieldByte(f record.Field) byte {
 		return 'w'
 	case record.FieldAct:
 		return 'x'
+	case record.FieldCall:
+		return 'l'
+	case record.FieldWhy:
+		return 'b'
 	case record.FieldSender:
 		return 'f'
 	case record.FieldRecipient:

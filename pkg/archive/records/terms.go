@@ -91,6 +91,13 @@ func termsOf(e record.Envelope) (terms, error) {
 		})
 	case record.KindMessage:
 		return t, read(e.Data, func(m *record.Message) { t.ofMessage(m) })
+	case record.KindRecording:
+		return t, read(e.Data, func(r *record.Recording) {
+			t.ofParty(r.Caller)
+			t.ofParty(r.Callee)
+			t.add(record.FieldCall, r.Call)
+			t.add(record.FieldWhy, r.Why)
+		})
 	}
 	return nil, fmt.Errorf("kind %q is unknown", e.Kind)
 }

@@ -46,6 +46,9 @@ type Switch interface {
 	SendMessage(ctx context.Context, in ctl.NewMessage) (ctl.SentMessage, error)
 	PushSettings(ctx context.Context) (ctl.PushSettings, error)
 	SetPushSettings(ctx context.Context, in ctl.PushSettings) error
+	RecordingSettings(ctx context.Context) (ctl.RecordingSettings, error)
+	SetRecordingPolicy(ctx context.Context, p ctl.RecordingPolicy, was uint64, who string) error
+	RecordCall(ctx context.Context, id, do, by string) error
 }
 
 // Hooks tell other systems of messages.
@@ -85,6 +88,7 @@ type Config struct {
 	Archive   Archive
 	Hooks     Hooks
 	Files     Files
+	Sounds    Recordings
 	Policy    *conf.File[record.Policy] // of what the archive keeps
 	PageBuilt bool                      // the program holds the page
 	Bind      string                    // address of the page; "" is every address
@@ -98,11 +102,12 @@ type API struct {
 	mux  *http.ServeMux
 	huma huma.API
 	sent sendings
+	play tickets
 }
 
 // New returns the API.
 func New(cfg Config) *API {
-	a := &API{cfg: cfg, mux: http.NewServeMux(), sent: sendings{last: map[string]time.Time{}}}
+	a := &API{cfg: cfg, mux: http.NewServeMux(), sent: sendings{last: map[string]time.Time{}}, play: tickets{given: map[string]ticket{}}}
 	a.huma = humago.NewWithPrefix(a.mux, Prefix, a.describe())
 	a.huma.UseMiddleware(a.identify)
 	a.setupOperations()
@@ -113,6 +118,7 @@ func New(cfg Config) *API {
 	a.importOperations()
 	a.liveOperations()
 	a.recordOperations()
+	a.recordingOperations()
 	a.fileOperations()
 	a.pushOperations()
 	a.messageOperations()

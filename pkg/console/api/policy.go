@@ -37,7 +37,7 @@ func (a *API) policyOperations() {
 			if err != nil {
 				return err
 			}
-			entry.Detail = fmt.Sprintf("keep_days=%d message_content=%s", in.Body.KeepDays, in.Body.MessageContent)
+			entry.Detail = fmt.Sprintf("keep_days=%d recording_days=%d message_content=%s", in.Body.KeepDays, in.Body.RecordingDays, in.Body.MessageContent)
 			_, err = a.cfg.Policy.Save(in.Body, was, who.Name)
 			return err
 		})

@@ -156,6 +156,9 @@ func decode(e record.Envelope, v any) error {
 	if c, ok := v.(*record.Call); ok && c.Legs == nil { // a list is never null
 		c.Legs = []record.Leg{}
 	}
+	if r, ok := v.(*record.Recording); ok {
+		*r = r.At(time.Now())
+	}
 	return nil
 }
 

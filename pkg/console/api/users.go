@@ -22,6 +22,8 @@ type UserSpec struct {
 	Email       string   `json:"email,omitempty"`
 	Phone       string   `json:"phone,omitempty" doc:"a number outside, for people"`
 	Disabled    bool     `json:"disabled,omitempty" doc:"cannot register or call"`
+	Language    string   `json:"language,omitempty" enum:",en,hi" doc:"of what the box says to the user; empty is the box's own"`
+	Volume      int      `json:"volume,omitempty" doc:"of what the box says to the user, in dB; 0 is as it was made"`
 }
 
 func (s UserSpec) spec() ctl.UserSpec { return ctl.UserSpec(s) }

@@ -168,7 +168,7 @@ func (p *Page) find(r *http.Request) (name string, f file, ok bool) {
 
 // policy is what a browser lets the page do: nothing from elsewhere, no inline script, no frame.
 // Images may be data: a QR code arrives within an answer.
-const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; " +
+const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; media-src 'self'; " +
 	"connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 
 // Secure sets the headers that each answer has, of the page and of the API.

@@ -19,6 +19,7 @@ import (
 	"github.com/coraltele/sanchar/pkg/archive/exchange"
 	"github.com/coraltele/sanchar/pkg/archive/hooks"
 	"github.com/coraltele/sanchar/pkg/archive/ingest"
+	"github.com/coraltele/sanchar/pkg/archive/recordings"
 	"github.com/coraltele/sanchar/pkg/archive/records"
 	"github.com/coraltele/sanchar/pkg/archive/scan"
 	"github.com/coraltele/sanchar/pkg/archive/vault"
@@ -58,6 +59,8 @@ type Daemon struct {
 	hooks     *hooks.Engine
 	vault     *vault.Vault
 	files     *exchange.Exchange
+	heard     *vault.Vault // of recordings
+	sounds    *recordings.Recordings
 	hub       *events.Hub
 	provision *provision.Provision
 	api       *api.API
@@ -108,16 +111,19 @@ func New(cfg Config) (*Daemon, error) {
 	if err := d.openFiles(sw); err != nil {
 		return nil, err
 	}
+	if err := d.openRecordings(policy); err != nil {
+		return nil, errors.Join(err, d.vault.Close())
+	}
 	d.provision, err = provision.New(provision.Config{Dir: cfg.DataDir, Switch: sw, Used: d.provisioned, Files: d.files.Server, Log: d.log("provision")})
 	if err != nil {
-		return nil, errors.Join(err, d.vault.Close())
+		return nil, errors.Join(err, d.closeVaults())
 	}
 	d.hooks, err = hooks.Open(hooks.Config{Dir: cfg.DataDir, Archive: d.archive, Taken: sw.TakeMessage, Product: "Sanchar/" + cfg.Version, Log: d.log("hooks")})
 	if err != nil {
-		return nil, errors.Join(err, d.provision.Close(), d.vault.Close())
+		return nil, errors.Join(err, d.provision.Close(), d.closeVaults())
 	}
 	d.api = api.New(api.Config{
-		Auth: d.auth, Hub: d.hub, Provision: d.provision, Switch: sw, Links: d.links, Archive: d.archive, Files: d.files, Hooks: d.hooks, Policy: policy,
+		Auth: d.auth, Hub: d.hub, Provision: d.provision, Switch: sw, Links: d.links, Archive: d.archive, Files: d.files, Sounds: d.sounds, Hooks: d.hooks, Policy: policy,
 		PageBuilt: d.page.Built(), Bind: cfg.Bind, Version: cfg.Version, Log: d.log("api"),
 	})
 	return d, nil
@@ -141,6 +147,20 @@ func (d *Daemon) openFiles(sw ctl.Switch) (err error) {
 	return nil
 }
 
+// openRecordings opens the vault of recordings. It is another one than that of files: users' quotas
+// and the times of what they sent have nothing to do with it.
+func (d *Daemon) openRecordings(policy *conf.File[record.Policy]) (err error) {
+	d.heard, err = vault.Open(vault.Config{
+		Dir: filepath.Join(d.cfg.DataDir, "recordings"), KeyFile: filepath.Join(d.cfg.DataDir, "recordings.key"), Log: d.log("recordings"),
+	})
+	d.sounds = recordings.New(recordings.Config{
+		Vault: d.heard, Archive: d.archive, Days: func() int { p, _ := policy.Load(); return p.RecordingDays }, Log: d.log("recordings"),
+	})
+	return err
+}
+
+func (d *Daemon) closeVaults() error { return errors.Join(d.vault.Close(), d.heard.Close()) }
+
 func (d *Daemon) log(part string) *slog.Logger { return slogx.Part(d.cfg.Log, part) }
 
 func (c Config) socket(name string) string { return filepath.Join(c.RunDir, name+".sock") }
@@ -162,7 +182,7 @@ func (d *Daemon) stored(batch []record.Envelope) {
 
 // alarms are what an admin must hear of from us.
 func (d *Daemon) alarms() []ctl.Alarm {
-	return slices.Concat(d.archive.Alarms(), d.files.Alarms(), d.hooks.Alarms())
+	return slices.Concat(d.archive.Alarms(), d.files.Alarms(), d.sounds.Alarms(), d.hooks.Alarms())
 }
 
 // provisioned writes down that a phone took the settings of a user.
@@ -175,12 +195,12 @@ func (d *Daemon) provisioned(ctx context.Context, u ctl.User, source netip.Addr,
 func (d *Daemon) Run(ctx context.Context) error {
 	ln, err := d.listen()
 	if err != nil {
-		return errors.Join(err, d.hooks.Close(), d.provision.Close(), d.vault.Close())
+		return errors.Join(err, d.hooks.Close(), d.provision.Close(), d.closeVaults())
 	}
 	back, stopBack := context.WithCancel(context.WithoutCancel(ctx))
 	archive := make(chan error, 1)
 	go func() { archive <- d.archive.Run(back) }()
-	err = together(ctx, d.auth.Run, d.hub.Run, d.hooks.Run, d.vault.Run, d.cert.Run, d.followLinks, d.keepAlive,
+	err = together(ctx, d.auth.Run, d.hub.Run, d.hooks.Run, d.vault.Run, d.heard.Run, d.cert.Run, d.followLinks, d.keepAlive,
 		func(ctx context.Context) error {
 			return ctl.Serve(ctx, d.cfg.socket("admin"), d.ownSocket(), d.cfg.Log)
 		},
@@ -188,7 +208,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 		d.tellReady,
 	)
 	stopBack()
-	return errors.Join(err, <-archive, d.provision.Close(), d.vault.Close())
+	return errors.Join(err, <-archive, d.provision.Close(), d.closeVaults())
 }
 
 // together runs all parts until ctx ends or one of them fails, and waits for all.
@@ -216,6 +236,7 @@ func together(ctx context.Context, parts ...func(context.Context) error) error {
 func (d *Daemon) ownSocket() http.Handler {
 	mux := http.NewServeMux()
 	ingest.Handle(mux, d.archive)
+	d.sounds.Handle(mux)
 	ctl.Handle(mux, "GET /v1/status", func(r *http.Request, _ ctl.None) (ctl.AdminStatus, error) {
 		return ctl.AdminStatus{
 			Version: d.cfg.Version, Started: d.started, SetUp: d.auth.SetUp(), Page: d.pageAddress(r.Context()), Alarms: d.alarms(),

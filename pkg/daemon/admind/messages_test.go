@@ -272,7 +272,7 @@ func TestTheSiteMayKeepNoContent(t *testing.T) {
 	if policy != record.DefaultPolicy() {
 		t.Errorf("%+v", policy)
 	}
-	bad := c.api(422, "PUT", "/settings/archive", m{"keep_days": 10, "message_content": "keep"}, nil, "If-Match", "*")
+	bad := c.api(422, "PUT", "/settings/archive", m{"keep_days": 10, "recording_days": 90, "message_content": "keep"}, nil, "If-Match", "*")
 	if len(bad.Faults) != 1 || bad.Faults[0].Path != "keep_days" || bad.Faults[0].Value != "10" {
 		t.Errorf("%s", bad.body)
 	}
@@ -297,7 +297,7 @@ func TestTheSiteMayKeepNoContent(t *testing.T) {
 	var audit struct{ Records []record.Audit }
 	c.api(200, "GET", "/records/audit?act=archive.policy", nil, &audit)
 	done := slices.DeleteFunc(audit.Records, func(r record.Audit) bool { return !r.OK })
-	if len(done) != 1 || done[0].Detail != "keep_days=365 message_content=drop" {
+	if len(done) != 1 || done[0].Detail != "keep_days=365 recording_days=90 message_content=drop" {
 		t.Errorf("%+v", audit)
 	}
 }

@@ -21,7 +21,9 @@ import (
 	"github.com/coraltele/sanchar/pkg/pbx/dialplan"
 	"github.com/coraltele/sanchar/pkg/pbx/edge"
 	"github.com/coraltele/sanchar/pkg/pbx/push"
+	"github.com/coraltele/sanchar/pkg/pbx/recording"
 	"github.com/coraltele/sanchar/pkg/pbx/registrar"
+	"github.com/coraltele/sanchar/pkg/platform/conf"
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
 	"github.com/coraltele/sanchar/pkg/platform/journal"
 	"github.com/coraltele/sanchar/pkg/platform/notify"
@@ -58,18 +60,20 @@ type Daemon struct {
 	hub     *hub
 	alarms  alarms
 
-	users    *account.Directory
-	ca       *pki.CA
-	cert     *pki.Server
-	guard    *account.Guard
-	edge     *edge.Edge
-	devices  *registrar.Registrar
-	calls    *call.Engine
-	chat     *chat.Engine
-	pusher   *push.Pusher
-	push     *push.Settings
-	outbox   *outbox.Outbox
-	failures *account.Failures
+	users   *account.Directory
+	ca      *pki.CA
+	cert    *pki.Server
+	guard   *account.Guard
+	edge    *edge.Edge
+	devices *registrar.Registrar
+	calls   *call.Engine
+	chat    *chat.Engine
+	pusher  *push.Pusher
+	push    *push.Settings
+	outbox  *outbox.Outbox
+
+	recording *conf.File[ctl.RecordingPolicy]
+	failures  *account.Failures
 }
 
 // New returns the daemon. It opens nothing yet.
@@ -133,13 +137,17 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 	if err := d.openPush(); err != nil {
 		return err
 	}
+	if d.recording, err = conf.Open(d.cfg.file("recording.json"), recording.Schema(), slogx.Part(d.log, "conf")); err != nil {
+		return err
+	}
 	plan := &dialplan.Plan{Ours: d.ours, Lookup: d.users.Lookup}
 	d.chat = chat.New(d.cfg.DataDir, chat.Deps{
 		Log: d.log, Wire: d.edge, Out: d.edge.NewOutgoing(), Devices: d.devices, Plan: plan, User: d.users.ByID, Domain: d.users.Domain,
 		Wake: d.wake, Product: d.product(), Record: func(r record.Message, kept func(error)) { d.put(record.KindMessage, r.ID, r, kept) },
 	})
 	d.calls, err = call.Open(d.cfg.RunDir, call.Deps{
-		Log: d.log, Wire: d.edge, Devices: d.devices, Relay: d.media, Waker: d.pusher, Plan: plan,
+		Log: d.log, Wire: d.edge, Devices: d.devices, Relay: d.media, Waker: d.pusher, Plan: plan, User: d.users.ByID,
+		Policy: func() *ctl.RecordingPolicy { p, _ := d.recording.Load(); return &p },
 		Domain: d.users.Domain, Watch: d.hub.tell, Message: d.chat.InDialog, Product: d.product(),
 		Record: func(r record.Call, kept func()) { d.write(record.KindCall, r.ID, r, kept) },
 	})

@@ -20,6 +20,8 @@ type Account struct {
 	Email       string    `json:"email"`
 	Phone       string    `json:"phone"`
 	Disabled    bool      `json:"disabled"`
+	Language    string    `json:"language,omitempty"`
+	Volume      int       `json:"volume,omitempty"`
 	Revision    uint64    `json:"revision"`
 	Created     time.Time `json:"created"`
 	Changed     time.Time `json:"changed"`
@@ -42,6 +44,7 @@ func (a *Account) User() ctl.User {
 	u := ctl.User{
 		UserSpec: ctl.UserSpec{
 			Name: a.Name, Numbers: slices.Clone(a.Numbers), DisplayName: a.DisplayName, Email: a.Email, Phone: a.Phone, Disabled: a.Disabled,
+			Language: a.Language, Volume: a.Volume,
 		},
 		ID: a.ID, Revision: a.Revision, Created: a.Created, Changed: a.Changed,
 	}
@@ -68,6 +71,7 @@ func (a *Account) spec() ctl.UserSpec { return a.User().UserSpec }
 func (a *Account) with(s ctl.UserSpec, now time.Time) *Account {
 	c := *a
 	c.Name, c.Numbers, c.DisplayName, c.Email, c.Phone, c.Disabled = s.Name, s.Numbers, s.DisplayName, s.Email, s.Phone, s.Disabled
+	c.Language, c.Volume = s.Language, s.Volume
 	c.Revision++
 	c.Changed = now
 	return &c

@@ -21,6 +21,7 @@ const (
 	maxEmail       = 254 // RFC 5321 §4.5.3.1.3
 	minPassword    = 8   // of a password that a person chose; generated ones have 26 characters
 	maxPassword    = 128
+	maxVolume      = 20     // dB: a tenth and ten times
 	maxUsers       = 50_000 // fifty times the largest box's aim; bounds memory
 	maxImportBytes = 64 << 20
 )
@@ -71,6 +72,12 @@ func faults(s ctl.UserSpec) (fs []problem.Fault) {
 	}
 	if s.Phone != "" && !validPhone(s.Phone) {
 		add("phone", s.Phone, "digits, spaces, - . ( ) and + in front, at most 32 characters", "correct it or leave it empty")
+	}
+	if s.Language != "" && s.Language != "en" && s.Language != "hi" {
+		add("language", s.Language, "en, hi, or empty for the box's own", "choose one of them")
+	}
+	if s.Volume < -maxVolume || s.Volume > maxVolume {
+		add("volume", fmt.Sprint(s.Volume), fmt.Sprintf("from -%d to %d dB", maxVolume, maxVolume), "give a number in between; 0 is as it was made")
 	}
 	return fs
 }

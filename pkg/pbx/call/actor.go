@@ -64,6 +64,7 @@ type Call struct {
 	lingered bool     // a refused INVITE was kept in mind long enough
 	rec      record.Call
 	life     life
+	tape     tape
 
 	timers []*timer
 	clock  *time.Timer

@@ -70,6 +70,7 @@ func (c *Call) connect(l *Leg, body []byte) {
 	c.changed()
 	c.answerCaller(&checked.Reply{Code: 200, Reason: "OK", Body: body, Type: typeSDP})
 	c.watchLife()
+	c.recordFirst()
 }
 
 // answerCaller sends the 200, when no reliable response is waited for (RFC 3262 §3).

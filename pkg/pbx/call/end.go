@@ -3,6 +3,7 @@ package call
 import (
 	"time"
 
+	"github.com/coraltele/sanchar/pkg/platform/ctl"
 	"github.com/coraltele/sanchar/pkg/record"
 	"github.com/coraltele/sanchar/pkg/sip/checked"
 )
@@ -71,6 +72,7 @@ func (c *Call) over() {
 		}
 	}
 	c.rec.End = now
+	c.tape.state = ctl.RecordingOff // mediad ends it with the session
 	c.closeMedia()
 	c.changed()
 	c.writeRecord()
@@ -91,6 +93,7 @@ func (c *Call) writeRecord() {
 // record returns the call's record as it stands.
 func (c *Call) record() record.Call {
 	r := c.rec
+	r.Recordings = c.tape.all
 	if !r.Answer.IsZero() {
 		r.Duration = r.End.Sub(r.Answer).Truncate(time.Millisecond)
 	}

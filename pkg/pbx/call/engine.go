@@ -57,6 +57,8 @@ type Relay interface {
 	Answer(ctx context.Context, in ctl.MediaAnswer) error
 	Update(ctx context.Context, in ctl.MediaUpdate) (ctl.MediaUpdated, error)
 	CloseSession(ctx context.Context, in ctl.MediaClose) (ctl.MediaClosed, error)
+	Record(ctx context.Context, in ctl.MediaRecord) error
+	Play(ctx context.Context, in ctl.MediaPlay) error
 	Sessions(ctx context.Context) ([]ctl.MediaSession, error)
 }
 
@@ -70,6 +72,7 @@ type Deps struct {
 	Plan    *dialplan.Plan
 	User    func(id string) *account.Account
 	Domain  func() string
+	Policy  func() *ctl.RecordingPolicy             // of what is recorded
 	Record  func(rec record.Call, kept func())      // keeps a record and says when it is on disk
 	Watch   func(ctl.SwitchEvent)                   // told of each change that a person sees; must not block
 	Message func(in *edge.Inbound, from, to string) // takes a MESSAGE within a call, of one user to the other; in is its own, to Release

@@ -16,7 +16,7 @@ import (
 )
 
 // stateVersion is the form of a kept state. A successor that does not know it ends the call.
-const stateVersion = 2
+const stateVersion = 3
 
 var errVersion = errors.New("kept by another version")
 
@@ -61,6 +61,7 @@ func (c *Call) pack(w *pack.Writer) {
 		invite = c.a.inviteIn.in.Text()
 	}
 	w.String(invite)
+	c.tape.pack(w)
 	legs := c.allLegs()
 	w.Uint(uint64(len(legs)))
 	for _, l := range legs {
@@ -170,6 +171,7 @@ func (e *Engine) restore(id string, state []byte) error {
 		}
 	}
 	invite := r.String()
+	c.tape.unpack(r)
 	for n := r.Len(); n > 0 && r.Err == nil; n-- {
 		seat := r.Uint()
 		c.sit(e.restoreLeg(r), int(seat))
@@ -346,5 +348,6 @@ func (c *Call) adoptUp() {
 		}
 	}
 	c.watchLife()
+	c.recordAgain()
 	c.log.Info("taken over after a restart", "caller", c.rec.Caller.User, "callee", c.rec.Callee.User)
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/coraltele/sanchar/pkg/base/ids"
 	"github.com/coraltele/sanchar/pkg/pbx/edge"
+	"github.com/coraltele/sanchar/pkg/pbx/recording"
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
 	"github.com/coraltele/sanchar/pkg/record"
 	"github.com/coraltele/sanchar/pkg/sip/aor"
@@ -71,7 +72,10 @@ type Leg struct {
 	origin      sdp.Origin
 	done        bool // nothing more is to be said
 	unreachable bool
-	silent      bool // mediad hears nothing where it should
+	silent      bool   // mediad hears nothing where it should
+	hears       string // what the box plays to it; "" for nothing
+	healed      int    // how often it was asked anew for its media
+	keys        recording.Keys
 	lastSign    time.Time
 
 	party       record.Party

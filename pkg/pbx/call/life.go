@@ -67,6 +67,9 @@ func (c *Call) askAlive(l *Leg) {
 
 // mediaEvent takes what mediad saw of a stream.
 func (c *Call) mediaEvent(ev ctl.MediaEvent) {
+	if c.tapeEvent(ev) {
+		return
+	}
 	for _, l := range c.allLegs() {
 		if l.mediaID != ev.Leg || l.mediaID == "" {
 			continue
@@ -77,9 +80,12 @@ func (c *Call) mediaEvent(ev ctl.MediaEvent) {
 			if ev.Kind != ctl.MediaSilent {
 				c.log.Info("no media from a leg", "leg", l.id, "what", ev.Kind, "peer", l.flow.Remote)
 			}
+			c.soundHold()
 		case ctl.MediaStarted, ctl.MediaResumed:
 			l.silent = false
+			c.soundHold()
 		}
+		c.heal(l, ev)
 	}
 }
 
@@ -98,6 +104,7 @@ func (c *Call) show() {
 		v.Callee = c.b.live()
 		v.Codecs = c.codecs()
 		v.Streams = c.liveStreams()
+		v.Recording, v.Recordable = c.tape.state, c.recordable()
 	default:
 		v.Callee = ctl.LiveParty{User: c.rec.Callee.User, Number: c.rec.Callee.Number, Name: c.rec.Callee.Name}
 	}

@@ -226,6 +226,7 @@ func (c *Call) offerAnswered(r *relaying, res *edge.Inbound) {
 		c.ackSuccess(other, res.CSeq, nil)
 	}
 	c.answerOffer(r, reply)
+	c.soundHold()
 	c.changed()
 }
 

@@ -222,6 +222,7 @@ func (c *Call) info(l *Leg, in *edge.Inbound) (kept bool) {
 		c.answer(l, in, &checked.Reply{Code: 480, Reason: "Temporarily Unavailable"})
 		return false
 	}
+	c.infoDigits(l, in)
 	if strings.HasPrefix(strings.ToLower(in.ContentType), "application/dtmf") && hasEvents(l) && hasEvents(other) {
 		c.answer(l, in, &checked.Reply{Code: 200, Reason: "OK"})
 		return false

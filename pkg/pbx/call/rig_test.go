@@ -51,6 +51,8 @@ type rig struct {
 	notes    []push.Note // that woke devices
 	given    []string    // Call-IDs of those that were given up
 	nobody   bool        // nobody wakes devices
+
+	policy ctl.RecordingPolicy
 }
 
 // run runs a test in a bubble of virtual time.
@@ -86,7 +88,8 @@ func (r *rig) start() {
 			r.Reply(in, &checked.Reply{Code: 202, Reason: "Accepted"})
 			r.Release(in)
 		},
-		User: func(string) *account.Account { return nil },
+		User:   func(id string) *account.Account { return r.users[strings.TrimPrefix(id, "id-")] },
+		Policy: func() *ctl.RecordingPolicy { return &r.policy },
 		Record: func(rec record.Call, kept func()) {
 			r.mu.Lock()
 			defer r.mu.Unlock()
@@ -475,6 +478,11 @@ type fakeRelay struct {
 	sessions map[string]*fakeSession
 	down     bool
 	closed   int
+
+	acts      []string // what the recorder was told
+	recording ctl.MediaRecord
+	about     map[string]string
+	plays     []string // what parties hear, as "leg sound language"
 }
 
 type fakeSession struct {

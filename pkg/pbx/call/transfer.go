@@ -86,6 +86,7 @@ func (c *Call) blind(target aor.URI) {
 	}
 	stay := c.transfer.stay
 	c.fork = fork{from: stay, who: stay.party, hasOffer: true, forwards: 69}
+	c.play(stay, ctl.MediaPlay{Sounds: []ctl.MediaSound{{Tone: "ringback", Loop: true}}})
 	c.route(target)
 }
 
@@ -154,6 +155,8 @@ func (c *Call) joined(ok bool) {
 			c.log.Warn("the relay keeps a leg that left", "err", err)
 		}
 	}
+	c.recordLegs()
+	c.quiet(t.stay)
 	if t.from.state == legConfirmed {
 		c.after(leaveTime, func() { c.bye(t.from, nil) })
 	}
@@ -189,6 +192,7 @@ func (c *Call) transferFailed(f failure) {
 	}
 	t := c.transfer
 	c.stopRinging(nil)
+	c.quiet(t.stay)
 	c.tellTransferor(itoa(f.code)+" "+reasonText(f.reason), "terminated;reason=noresource")
 	c.transfer, c.referred, c.joining = nil, nil, nil
 	if t.left {

@@ -85,7 +85,7 @@ func (s *Socket) Serve(ctx context.Context, h http.Handler, log *slog.Logger) er
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	srv := &http.Server{
-		Handler:           http.MaxBytesHandler(h, maxBody),
+		Handler:           bounded(h),
 		ReadHeaderTimeout: headerTimeout,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 		BaseContext:       func(net.Listener) context.Context { return ctx },
@@ -107,6 +107,17 @@ func (s *Socket) Serve(ctx context.Context, h http.Handler, log *slog.Logger) er
 		return stopErr
 	}
 	return fmt.Errorf("serve %s: %w", s.path, err)
+}
+
+// bounded bounds the bodies of requests. A recording is as long as its call was; who takes it counts
+// its bytes.
+func bounded(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get(RecordingHeader) == "" {
+			r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		}
+		h.ServeHTTP(w, r)
+	})
 }
 
 // remove unlinks the socket unless a successor has put its own in place.
@@ -317,6 +328,10 @@ func (c *Client) send(ctx context.Context, method, path string, in any) (*http.R
 	if contentType != "" {
 		req.Header.Set("Content-Type", contentType)
 	}
+	return c.ask(req)
+}
+
+func (c *Client) ask(req *http.Request) (*http.Response, error) {
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return nil, problem.Wrap(err, problem.Unavailable, c.name+".away", "the part "+c.name+" does not answer",

@@ -47,6 +47,8 @@ type UserSpec struct {
 	Email       string   `json:"email"`
 	Phone       string   `json:"phone"`
 	Disabled    bool     `json:"disabled"`
+	Language    string   `json:"language,omitempty"` // of what the box says to the user: "en" or "hi"; "" is the box's own
+	Volume      int      `json:"volume,omitempty"`   // of it, in dB
 }
 
 // User is an account as others may see it: never a secret.
@@ -140,6 +142,9 @@ type LiveCall struct {
 	Answered time.Time `json:"answered,omitzero"`
 	Codecs   []string  `json:"codecs,omitempty"`
 	Streams  int       `json:"streams"`
+	// Recording is one of the Recording states; Recordable tells that it may be asked for.
+	Recording  string `json:"recording,omitempty" enum:",asked,on,paused"`
+	Recordable bool   `json:"recordable,omitempty"`
 }
 
 // LiveParty is one side of a live call.

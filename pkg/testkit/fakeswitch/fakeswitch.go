@@ -37,6 +37,8 @@ type Switch struct {
 	calls     map[string]ctl.LiveCall
 	alarms    []ctl.Alarm
 	push      ctl.PushSettings
+	recording ctl.RecordingSettings
+	recorded  map[string]string // call id -> what was asked last, and by whom
 	hungUp    map[string]string // call id -> by
 	subs      map[chan ctl.SwitchEvent]bool
 	chat      ctl.ChatPolicy
@@ -48,7 +50,7 @@ func Start(t testing.TB, socket, domain string) *Switch {
 	t.Helper()
 	s := &Switch{
 		Socket: socket, t: t, ca: newAuthority(t), domain: domain, users: map[string]ctl.User{}, passwords: map[string]string{}, regs: map[string]ctl.Registration{},
-		calls: map[string]ctl.LiveCall{}, chat: ctl.ChatPolicy{KeepDays: 7}, hungUp: map[string]string{}, subs: map[chan ctl.SwitchEvent]bool{},
+		calls: map[string]ctl.LiveCall{}, chat: ctl.ChatPolicy{KeepDays: 7}, hungUp: map[string]string{}, recorded: map[string]string{}, subs: map[chan ctl.SwitchEvent]bool{},
 	}
 	s.Return()
 	t.Cleanup(s.Leave)
@@ -120,6 +122,7 @@ func (s *Switch) handler() http.Handler {
 	})
 	ctl.Handle(mux, "POST /v1/digest", s.digest)
 	s.handlePush(mux)
+	s.handleRecording(mux)
 	ctl.Handle(mux, "GET /v1/ca", func(*http.Request, ctl.None) (ctl.Certificate, error) {
 		return ctl.Certificate{PEM: string(s.ca.pem)}, nil
 	})

@@ -11,10 +11,11 @@ export interface Kept {
   id: string;
 }
 
-export type LogPath = '/records/calls' | '/records/registrations' | '/records/auth-failures' | '/records/audit' | '/messages';
+export type LogPath = '/records/calls' | '/records/recordings' | '/records/registrations' | '/records/auth-failures' | '/records/audit' | '/messages';
 
 const kinds: Record<LogPath, string> = {
   '/records/calls': 'call',
+  '/records/recordings': 'recording',
   '/records/registrations': 'registration',
   '/records/auth-failures': 'auth',
   '/records/audit': 'audit',

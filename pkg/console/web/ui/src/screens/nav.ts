@@ -24,6 +24,7 @@ export const first = 4;
 
 export const logs: readonly Place[] = [
   { path: '/logs/calls', name: 'log.calls', icon: 'call' },
+  { path: '/logs/recordings', name: 'log.recordings', icon: 'stream' },
   { path: '/logs/messages', name: 'log.messages', icon: 'chat' },
   { path: '/logs/threads', name: 'log.threads', icon: 'chat' },
   { path: '/logs/registrations', name: 'log.registrations', icon: 'device' },

@@ -43,6 +43,29 @@ const texts: readonly (readonly [english: string, hindi: string])[] = [
   ['at most {} days', 'ज़्यादा से ज़्यादा {} दिन'],
   ['keep records for ten years at most', 'रिकॉर्ड ज़्यादा से ज़्यादा दस साल रखें'],
 
+  // recordings
+  ['the sound of this recording is erased', 'इस रिकॉर्डिंग की आवाज़ मिटा दी गई है'],
+  ['its record tells when and by whom', 'उसका रिकॉर्ड बताता है कि कब और किसने'],
+  ['this recording is not open, or no more', 'यह रिकॉर्डिंग खुली नहीं है'],
+  ['from 1 to as many days as records are kept', '1 से उतने दिन जितने दिन रिकॉर्ड रखे जाते हैं'],
+  ['keep recordings for fewer days, or records for more', 'रिकॉर्डिंग कम दिन रखें, या रिकॉर्ड ज़्यादा दिन'],
+  ['policy', 'नियम से'],
+  ['feature code', 'फ़ोन के कोड से'],
+  ['page', 'पेज से'],
+
+  ['no rule lets this call be recorded', 'कोई नियम इस कॉल को रिकॉर्ड नहीं होने देता'],
+  ['change the rules of recording', 'रिकॉर्डिंग के नियम बदलें'],
+  ['the call is being recorded', 'कॉल रिकॉर्ड हो रही है'],
+  ['the call is not answered', 'कॉल उठाई नहीं गई है'],
+  ['this call is always recorded', 'यह कॉल हमेशा रिकॉर्ड होती है'],
+  ['1 to {} printable letters', '1 से {} दिखने वाले अक्षर'],
+  ['give the rule a short name', 'नियम को छोटा नाम दें'],
+  ['a name or number, or the beginning of one and a *', 'नाम या नंबर, या उसकी शुरुआत और *'],
+  ['write it as 101 or 10*', '101 या 10* की तरह लिखें'],
+  ['0, or {} to {} seconds', '0, या {} से {} सेकंड'],
+  ['give a number in between', 'बीच की संख्या दें'],
+  ['write it as *1', '*1 की तरह लिखें'],
+
   // first start and sign-in
   ['the set-up code is wrong', 'सेट-अप कोड ग़लत है'],
   ['type the code that the box shows', 'बॉक्स जो कोड दिखाता है वह लिखें'],
