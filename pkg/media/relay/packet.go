@@ -70,6 +70,10 @@ func (l *Loop) rtp(e *end, p header.Packet, from *udpio.Sockaddr, now int64) {
 			s.state.In.Time(p.Timestamp(), f.ClockRate, now)
 		}
 	}
+	if s.terms.Secure || s.state.Encrypted { // nothing to hear, and nothing to change
+		l.media(s, p)
+		return
+	}
 	for _, k := range s.sinks {
 		k.Hear(p, now)
 	}

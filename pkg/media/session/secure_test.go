@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/netip"
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -30,7 +32,8 @@ type party struct {
 	identity *handshake.Identity
 	shake    *handshake.Handshake
 	result   chan handshake.Result
-	heard    chan []byte // what is no DTLS, once it reads
+	heard    chan []byte                         // what is no DTLS, once it reads
+	next     atomic.Pointer[handshake.Handshake] // hears instead of the first
 }
 
 func newParty(t *testing.T, host string, kind ctl.Protection, suite secure.Suite) *party {
@@ -125,7 +128,11 @@ func (p *party) handshake(t *testing.T, ours ctl.MediaPorts, active bool) {
 			case err != nil:
 				return
 			case n > 0 && buf[0] >= 20 && buf[0] < 64:
-				p.shake.Hear(buf[:n])
+				if next := p.next.Load(); next != nil {
+					next.Hear(buf[:n])
+				} else {
+					p.shake.Hear(buf[:n])
+				}
 			default:
 				p.heard <- append([]byte(nil), buf[:n]...)
 			}
@@ -419,7 +426,7 @@ func TestRekeyingByReINVITE(t *testing.T) {
 	pa, _ := connect(t, r, "x", a, b, "127.0.45.3")
 	a.send(t, pa, "old key")
 	b.hears(t, "old key")
-	before := *a
+	before := &party{phone: a.phone, kind: a.kind, suite: a.suite, out: a.out}
 	a.own = secure.NewMaster(a.suite)
 	up, err := r.Update(ctl.MediaUpdate{Session: "x", Legs: []ctl.MediaLeg{a.leg("a", "127.0.45.3", "", a.stream(3, ""))}})
 	if err != nil {
@@ -465,4 +472,98 @@ func TestKeysOutliveARestart(t *testing.T) {
 	if err != nil || closed.Streams[0].Suite != secure.GCM256.String() || closed.Streams[1].Suite != secure.GCM128.String() || closed.Streams[1].PacketsIn != 2 {
 		t.Errorf("closed %+v, %v", closed, err)
 	}
+}
+
+// Without a=rtcp-mux each of the two ports has a handshake and keys of its own (RFC 5764 §4.1).
+func TestHandshakesOnBothPorts(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, newKeeper(t), nil)
+	a, b := newParty(t, "127.0.47.1", ctl.DTLS, secure.GCM128), newParty(t, "127.0.47.2", ctl.Plain, secure.None)
+	s := a.stream(0, "actpass")
+	s.Mux, s.RTCP = false, a.rtcp.LocalAddr().(*net.UDPAddr).AddrPort()
+	offered, err := r.Offer(ctl.MediaOffer{
+		Session: "x", Leg: a.leg("a", "127.0.47.3", "", s), Peer: ctl.MediaLeg{ID: "b", Local: netip.MustParseAddr("127.0.47.3")},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pa, pb := offered.Leg[0], offered.Peer[0]
+	sb := b.audio()
+	if err := r.Answer(ctl.MediaAnswer{Session: "x", Leg: b.leg("b", "127.0.47.3", "", sb), Peer: "a"}); err != nil {
+		t.Fatal(err)
+	}
+	a.handshake(t, pa, true)
+	a.shaken(t)
+	control := &party{phone: &phone{t: t, rtp: a.rtcp, rtcp: a.rtp}, kind: ctl.DTLS, suite: a.suite, identity: a.identity, result: make(chan handshake.Result, 1)}
+	control.handshake(t, ctl.MediaPorts{RTP: pa.RTCP, Fingerprint: pa.Fingerprint}, true)
+	control.shaken(t)
+	r.secured("x", "a")
+	a.send(t, pa, "media")
+	b.hears(t, "media")
+	report := []byte{0x81, 201, 0, 7, 0, 0, 0, 7, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+	for n := byte(1); ; n++ { // until the box has the keys of this port, too
+		sealed, err := control.out.EncryptRTCP(nil, report, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		control.write(pa.RTCP, sealed)
+		_ = b.rtcp.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
+		buf := make([]byte, 200)
+		if size, _, err := b.rtcp.ReadFromUDPAddrPort(buf); err == nil {
+			if string(buf[:size]) != string(report) {
+				t.Errorf("the report came as % x", buf[:size])
+			}
+			break
+		}
+		if n > 50 {
+			t.Fatal("no report")
+		}
+	}
+	if _, err := b.rtcp.WriteToUDPAddrPort(report, pb.RTCP); err != nil {
+		t.Fatal(err)
+	}
+	got, err := control.in.DecryptRTCP(nil, control.raw(t, 2*time.Second), nil)
+	if err != nil || string(got) != string(report) {
+		t.Errorf("the report back came as % x, %v", got, err)
+	}
+}
+
+// Another certificate in a re-INVITE is another handshake; media goes on by the keys before until it is done.
+func TestAnotherCertificate(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, newKeeper(t), nil)
+	a, b := newParty(t, "127.0.48.1", ctl.DTLS, secure.GCM128), newParty(t, "127.0.48.2", ctl.Plain, secure.None)
+	pa, _ := connect(t, r, "x", a, b, "127.0.48.3")
+	a.send(t, pa, "first")
+	b.hears(t, "first")
+	same, err := r.Update(ctl.MediaUpdate{Session: "x", Legs: []ctl.MediaLeg{a.leg("a", "127.0.48.3", "", a.stream(0, "actpass"))}})
+	if err != nil || same.Ports["a"][0].Setup != "passive" {
+		t.Fatalf("%+v, %v", same, err)
+	}
+	a.send(t, pa, "the same certificate: the same keys")
+	b.hears(t, "the same certificate: the same keys")
+	next := newParty(t, "127.0.48.1", ctl.DTLS, secure.GCM128)
+	s := next.stream(0, "actpass")
+	s.RTP = a.at()
+	if _, err := r.Update(ctl.MediaUpdate{Session: "x", Legs: []ctl.MediaLeg{next.leg("a", "127.0.48.3", "", s)}}); err != nil {
+		t.Fatal(err)
+	}
+	a.send(t, pa, "still by the old keys")
+	b.hears(t, "still by the old keys")
+	a.identity = next.identity
+	a.result = make(chan handshake.Result, 1)
+	fresh := handshake.Start(context.Background(), handshake.Config{
+		Identity: a.identity, Fingerprints: []handshake.Fingerprint{{Hash: pa.Fingerprint.Hash, Value: pa.Fingerprint.Value}},
+		Active: true, Log: slog.New(slog.DiscardHandler),
+		Send: func(d []byte) { _, _ = a.rtp.WriteToUDPAddrPort(d, pa.RTP) }, Done: func(res handshake.Result) { a.result <- res },
+	})
+	t.Cleanup(func() {
+		fresh.Stop()
+		<-fresh.Ended()
+	})
+	a.next.Store(fresh)
+	a.shaken(t)
+	r.secured("x", "a")
+	a.send(t, pa, "by the new ones")
+	b.hears(t, "by the new ones")
 }
