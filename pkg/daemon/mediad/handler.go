@@ -72,6 +72,6 @@ func (d *Daemon) status() (ctl.MediaStatus, error) {
 	}
 	st.Version, st.Started = d.cfg.Version, d.started
 	st.Ports.First, st.Ports.Last = d.cfg.Ports.First, d.cfg.Ports.Last
-	st.Alarms = d.alarms.look(d.pool.Fullest(), faults, d.unreached.Load())
+	st.Alarms = d.alarms.look(d.pool.Fullest(), faults, d.turn.Fault() != nil)
 	return st, nil
 }
