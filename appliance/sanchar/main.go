@@ -47,6 +47,7 @@ func commands() []command {
 		{"calls", "", "list the calls that are not over", calls},
 		{"hangup", "ID", "end a call; the first characters of its id are enough", hangup},
 		{"chat keep", "[DAYS]", "tell or set how long messages wait for their recipients", chatKeep},
+		{"media policy", "[--user NAME] [NAME=VALUE...]", "tell or set how calls are encrypted and what way their media takes", mediaPolicy},
 		{"links", "", "list the network links and their addresses", links},
 		{"version", "", "tell the version of this program", showVersion},
 	}

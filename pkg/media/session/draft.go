@@ -150,6 +150,11 @@ func (t *Table) commitLocked(d *draft) error {
 	}
 	t.load[s.loop] += streamsOf(d.legs) - streamsOf(s.legs)
 	left := d.left()
+	for _, l := range s.legs {
+		if d.leg(l.id) == nil {
+			t.carryLocked(s, l)
+		}
+	}
 	s.legs = d.legs
 	return errors.Join(t.secureLocked(s), t.releaseLocked(left))
 }

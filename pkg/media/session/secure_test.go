@@ -1,15 +1,13 @@
 package session
 
 import (
-	"context"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
-
 
 	"github.com/coraltele/sanchar/pkg/base/problem"
 	"github.com/coraltele/sanchar/pkg/media/secure"
@@ -248,7 +246,7 @@ func TestHandshakesOnBothPorts(t *testing.T) {
 	}
 	a.handshake(t, pa, true)
 	a.shaken(t)
-	control := &party{phone: &phone{t: t, rtp: a.rtcp, rtcp: a.rtp}, kind: ctl.DTLS, suite: a.suite, identity: a.identity, result: make(chan handshake.Result, 1)}
+	control := &party{phone: &phone{t: t, rtp: a.rtcp, rtcp: a.rtp}, kind: ctl.DTLS, suite: a.suite, identity: a.identity, result: make(chan handshake.Result, 1), shake: new(atomic.Pointer[handshake.Handshake])}
 	control.handshake(t, ctl.MediaPorts{RTP: pa.RTCP, Fingerprint: pa.Fingerprint}, true)
 	control.shaken(t)
 	r.secured("x", "a")
@@ -304,18 +302,8 @@ func TestAnotherCertificate(t *testing.T) {
 	}
 	a.send(t, pa, "still by the old keys")
 	b.hears(t, "still by the old keys")
-	a.identity = next.identity
-	a.result = make(chan handshake.Result, 1)
-	fresh := handshake.Start(context.Background(), handshake.Config{
-		Identity: a.identity, Fingerprints: []handshake.Fingerprint{{Hash: pa.Fingerprint.Hash, Value: pa.Fingerprint.Value}},
-		Active: true, Log: slog.New(slog.DiscardHandler),
-		Send: func(d []byte) { _, _ = a.rtp.WriteToUDPAddrPort(d, pa.RTP) }, Done: func(res handshake.Result) { a.result <- res },
-	})
-	t.Cleanup(func() {
-		fresh.Stop()
-		<-fresh.Ended()
-	})
-	a.next.Store(fresh)
+	a.identity, a.result = next.identity, make(chan handshake.Result, 1)
+	a.begin(t, pa, true)
 	a.shaken(t)
 	r.secured("x", "a")
 	a.send(t, pa, "by the new ones")

@@ -58,6 +58,7 @@ type Table struct {
 	sessions map[string]*session
 	area     *snapshot.Area
 	load     map[*relay.Loop]int // streams
+	carried  map[string]carried  // by session and leg
 	parts    [beats]map[*session]struct{}
 	nextPart int
 	fixed    []byte // for records
