@@ -91,6 +91,6 @@ func (d *Daemon) status() (ctl.MediaStatus, error) {
 		st.STUN = d.cfg.STUN
 	}
 	d.studio.count(&st)
-	st.Alarms = d.alarms.look(d.pool.Fullest(), faults+int(d.studio.work.Stats().Faults), d.unreached.Load(), d.studio.alarms()...)
+	st.Alarms = d.alarms.look(d.pool.Fullest(), faults+int(d.studio.work.Stats().Faults), d.turn.Fault() != nil, d.studio.alarms()...)
 	return st, nil
 }
