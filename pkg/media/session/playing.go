@@ -196,7 +196,7 @@ func (t *Table) pressed(id string, r *relay.Stream, key string, other bool) {
 // soundLocked lets the party that v's party talks with hear a key as a tone, if it takes no events. A line
 // that transcodes does so by itself.
 func (t *Table) soundLocked(s *session, v *voice, key string) {
-	if v.other == nil || !flows(v.st, v.other) {
+	if v.other == nil || !flows(v.st, v.other) || v.clock == 0 { // who tells keys by tones is heard
 		return
 	}
 	w := s.voices[v.other.relay]
