@@ -201,10 +201,12 @@ func (t *Table) tuneDigits(s *session, v *voice) (old *transcode.KeyTap, err err
 			return old, err
 		}
 		t.keys[s.loop] = keys
-		t.work.Add(s.loop, keys)
 	}
 	r := v.st.relay
 	v.digits = keys.Tap(clock, func(key string) { t.pressed(s.id, r, key, false) })
+	if keys.Start() {
+		t.work.Add(s.loop, keys)
+	}
 	return old, nil
 }
 
