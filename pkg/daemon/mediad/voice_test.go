@@ -514,3 +514,48 @@ func TestAKeyBecomesATone(t *testing.T) {
 		t.Errorf("b heard %q", heard)
 	}
 }
+
+// Both parties hear now and then that they are recorded, and each other all the while.
+func TestRecordingsBeep(t *testing.T) {
+	t.Parallel()
+	c := start(t)
+	a, b := newPCMU(t, "127.0.50.19", 800), newPCMU(t, "127.0.50.20", 600)
+	connect(t, c, "one", a, b)
+	if err := c.Record(t.Context(), ctl.MediaRecord{
+		Session: "one", ID: ids.Record(time.Now()), Do: ctl.RecordStart, Beep: 2, Legs: []ctl.MediaRecordLeg{{Leg: "a"}, {Leg: "b", Channel: 1}},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	tick := ticker(t)
+	for range 350 { // 7 s
+		tick()
+		a.say()
+		b.say()
+	}
+	for _, k := range []*talker{a, b} {
+		k.mu.Lock()
+		beeps, other := 0, 0
+		for at := 0; at+800 <= len(k.heard); at += 800 { // tenths of a second
+			if amplitude(k.heard[at:at+800], 1400) > 1000 {
+				beeps++
+			}
+			if amplitude(k.heard[at:at+800], 1400-k.hz) > 4000 { // 600 for 800, and the other way
+				other++
+			}
+		}
+		if beeps < 4 || beeps > 12 || other < 55 {
+			t.Errorf("in 7 s, the beep was heard in %d tenths of a second, the other party in %d", beeps, other)
+		}
+		k.mu.Unlock()
+	}
+}
+
+// amplitude measures a tone at 8,000 samples a second.
+func amplitude(pcm []int16, hz float64) float64 {
+	var re, im float64
+	for i, v := range pcm {
+		a := 2 * math.Pi * hz * float64(i) / 8000
+		re, im = re+float64(v)*math.Cos(a), im+float64(v)*math.Sin(a)
+	}
+	return 2 * math.Hypot(re, im) / float64(len(pcm))
+}
