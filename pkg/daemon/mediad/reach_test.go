@@ -38,6 +38,9 @@ func TestReach(t *testing.T) {
 			t.Fatal("no answer")
 		}
 	}
+	if st, err := c.Status(t.Context()); err != nil || len(st.STUN) != 1 || st.STUN[0] != at {
+		t.Errorf("the status tells of %v, %v", st.STUN, err)
+	}
 	for _, in := range []ctl.MediaReach{{Realm: "x", Secret: make([]byte, 15)}, {Secret: make([]byte, 16)}} {
 		if _, err := c.SetReach(t.Context(), in); !problem.Is(err, problem.Invalid) {
 			t.Errorf("%+v: %v", in, err)
