@@ -1,6 +1,7 @@
 package session
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -29,6 +30,7 @@ type voice struct {
 	earOf  *relay.Stream
 	told   []ctl.MediaFormat // of ear
 	closed bool              // the line has ended by itself
+	own    *transcode.Ear    // of line, on the party itself: it tells keys by tones only
 
 	digits *transcode.KeyTap
 	clock  uint32 // of digits
@@ -97,11 +99,11 @@ func (t *Table) tuneVoice(s *session, v *voice, now time.Time) (inLoop func(), e
 	}
 	old := v.line
 	if !speakable || t.work == nil || !v.speaks(now) {
-		v.line, v.ear, v.earOf = nil, nil, nil
+		v.line, v.ear, v.earOf, v.own = nil, nil, nil, nil
 		return closeLine(old), nil
 	}
 	if v.closed {
-		v.line, v.ear, v.closed = nil, nil, false
+		v.line, v.ear, v.own, v.closed = nil, nil, nil, false
 	}
 	switch {
 	case v.line == nil:
@@ -110,6 +112,7 @@ func (t *Table) tuneVoice(s *session, v *voice, now time.Time) (inLoop func(), e
 			Played: func(id string) { t.played(s.id, r, id) },
 			Dialed: func() { t.dialed(s.id, r) },
 			Digit:  func(key string) { t.pressed(s.id, r, key, true) },
+			Own:    func(key string) { t.pressed(s.id, r, key, false) },
 		})
 		if err != nil {
 			return nil, err
@@ -122,7 +125,24 @@ func (t *Table) tuneVoice(s *session, v *voice, now time.Time) (inLoop func(), e
 	}
 	v.out = out
 	line, comfort := v.line, v.onlyComfort(now)
-	return func() { line.SetComfort(comfort) }, v.listen()
+	return func() { line.SetComfort(comfort) }, errors.Join(v.listen(), v.listenOwn())
+}
+
+// listenOwn gives the line an ear for keys while something is played, which may ask for one, if the party
+// has no other way to tell them.
+func (v *voice) listenOwn() (err error) {
+	wanted := v.play != nil && v.clock == 0 && v.st.readable()
+	switch {
+	case wanted && v.own == nil:
+		if v.own, err = transcode.NewEar(transcode.Told(v.st.said)); err != nil {
+			return err
+		}
+		v.line.SetOwn(v.own)
+	case !wanted && v.own != nil:
+		v.own = nil
+		v.line.SetOwn(nil)
+	}
+	return nil
 }
 
 // onlyComfort reports whether the line speaks only so that there is something.
@@ -181,10 +201,12 @@ func (t *Table) tuneDigits(s *session, v *voice) (old *transcode.KeyTap, err err
 			return old, err
 		}
 		t.keys[s.loop] = keys
-		t.work.Add(s.loop, keys)
 	}
 	r := v.st.relay
 	v.digits = keys.Tap(clock, func(key string) { t.pressed(s.id, r, key, false) })
+	if keys.Start() {
+		t.work.Add(s.loop, keys)
+	}
 	return old, nil
 }
 
