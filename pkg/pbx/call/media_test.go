@@ -9,6 +9,7 @@ import (
 	"github.com/coraltele/sanchar/pkg/pbx/edge"
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
 	"github.com/coraltele/sanchar/pkg/record"
+	"github.com/coraltele/sanchar/pkg/testkit/sipside"
 )
 
 // upWith sets a call up between an offer and an answer, and returns the INVITE that the callee got and
@@ -214,4 +215,42 @@ func TestWhatTheRelayTells(t *testing.T) {
 			r.empty()
 		})
 	}
+}
+
+// Reliable early media and an UPDATE before the answer are of each side's own protection.
+func TestEarlyMediaWithKeys(t *testing.T) {
+	run(t, func(r *rig) {
+		r.site(wants(ctl.EncryptionPreferred, "sdes"))
+		a, b := r.phone("alice", 1000, edge.TCP), r.phone("bob", 1000, edge.TCP)
+		a.call("sip:bob@pbx.test", "Supported: 100rel\n", dtlsOr(a, 4000))
+		a.expect("SIP/2.0 100")
+		inv := b.expect("INVITE")
+		b.reply(inv, 183, "Require: 100rel\nRSeq: 7\n", sdes(b, 5000, 2, crypto80))
+		b.reply(b.expect("PRACK"), 200, "", "")
+		prog := a.expect("SIP/2.0 183")
+		r.has(prog, " RTP/SAVP ", "a=crypto:5 AES_CM_128_HMAC_SHA1_80 ", "!a=crypto:6")
+		a.learnDialog(prog)
+		a.request("PRACK", "RAck: "+sipside.Header(prog, "RSeq")+" 1 INVITE\n", "")
+		a.expect("SIP/2.0 200")
+		a.request("UPDATE", "", version(dtlsOr(a, 4000), "1", "2")+"a=sendonly\n")
+		up := b.expect("UPDATE")
+		r.has(up, " RTP/SAVP ", "a=crypto:2 AES_CM_128_HMAC_SHA1_80 ", "a=sendonly")
+		b.reply(up, 200, "", version(sdes(b, 5000, 2, crypto80), "1", "2")+"a=recvonly\n")
+		r.has(a.expect("SIP/2.0 200"), "a=crypto:5 ", "a=recvonly")
+		b.reply(inv, 200, "", "")
+		b.expect("ACK")
+		ok := a.expect("SIP/2.0 200")
+		r.has(ok, " RTP/SAVP ", "a=crypto:5 ")
+		a.ack(ok, "")
+		if at, bt := r.leg(4000), r.leg(5000); at.Ours.Protection != ctl.SDES || bt.Ours.Protection != ctl.SDES {
+			t.Errorf("%+v %+v", at.Ours, bt.Ours)
+		}
+		r.hangUp(a, b)
+		r.empty()
+	})
+}
+
+// dtlsOr offers keys of both kinds, as RTP/SAVP lets one.
+func dtlsOr(p *phone, port int) string {
+	return sdes(p, port, 5, crypto80, crypto256) + "a=setup:actpass\n" + print256
 }
