@@ -78,6 +78,12 @@ func TestMediaThatGoesDirect(t *testing.T) {
 			ok = a.expect("SIP/2.0 200")
 			r.has(ok, "m=audio 5000 ", "c=IN IP4 192.0.2.102\r\n")
 			a.ack(ok, "")
+			for _, leg := range []string{at.ID, bt.ID} { // the box hears nothing, and that is no fault
+				r.eng.Media(ctl.MediaEvent{Session: r.eng.List()[0].ID, Leg: leg, Kind: ctl.MediaOneWay})
+			}
+			time.Sleep(time.Minute)
+			a.quiet()
+			b.quiet()
 			r.hangUp(a, b)
 			if rec := r.only(); !rec.Direct || rec.Protection != map[string]string{"plain": "none", "sdes": "through"}[kind] {
 				t.Errorf("record: direct %v, %s", rec.Direct, rec.Protection)
