@@ -48,6 +48,7 @@ func run(args []string, stderr io.Writer) error {
 	flags.StringVar(&cfg.Sounds, "sounds", besidePrograms("../share/sounds"), "folder of the spoken texts and the hold music")
 	flags.StringVar(&cfg.Tones, "tones", "itu", "whose tones callers hear: itu or india")
 	level := flags.String("log", "info", "tracedata, trace, debug, info, warn or error")
+	flags.BoolVar(&cfg.NoOffload, "no-offload", false, "do not let the kernel pass media on")
 	flags.BoolVar(&cfg.NoRing, "no-io-uring", false, "relay without io_uring")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -66,6 +67,7 @@ func run(args []string, stderr io.Writer) error {
 		return err
 	}
 	cfg.Socket, cfg.Admin, cfg.Data = filepath.Join(*runDir, "media.sock"), filepath.Join(*runDir, "admin.sock"), *dataDir
+	cfg.Net = filepath.Join(*runDir, "net.sock")
 	return serve(cfg, handed, slogx.New(stderr, slogx.NewLevels(lowest)))
 }
 

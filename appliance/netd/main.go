@@ -1,4 +1,5 @@
-// Command netd owns the kernel's network: for now it reports links and addresses.
+// Command netd owns the kernel's network, and lets the kernel pass media on. Without --manage it only
+// tells what it would do.
 package main
 
 import (
@@ -13,6 +14,7 @@ import (
 
 	"github.com/coraltele/sanchar/pkg/base/slogx"
 	"github.com/coraltele/sanchar/pkg/daemon/netd"
+	"github.com/coraltele/sanchar/pkg/network/ingress"
 	"github.com/coraltele/sanchar/pkg/platform/notify"
 )
 
@@ -22,28 +24,27 @@ var version = "dev" // set when the image is built
 const gcPercent = 25
 
 func main() {
-	var cfg netd.Config
+	cfg := netd.Config{Handed: notify.Take()} // before anything opens a file
 	flag.StringVar(&cfg.RunDir, "run", "/run/sanchar", "folder of the daemons' sockets")
-	dataDir := flag.String("data", "/data/net", "folder of this daemon's data")
+	flag.StringVar(&cfg.DataDir, "data", "/data/net", "folder of this daemon's data")
+	flag.BoolVar(&cfg.Manage, "manage", false, "own the network of this machine; without it plans are made and nothing is applied")
+	flag.StringVar(&cfg.Offload, "offload", ingress.Auto, "how the kernel passes media on: auto, tcx, clsact or off")
 	level := flag.String("log", "info", "level of the log: tracedata, trace, debug, info, warn, error")
 	flag.Parse()
 	cfg.Version = version
 	debug.SetGCPercent(gcPercent)
-	if err := run(cfg, *dataDir, *level); err != nil {
+	if err := run(cfg, *level); err != nil {
 		fmt.Fprintln(os.Stderr, "netd:", err)
 		os.Exit(1)
 	}
 }
 
-func run(cfg netd.Config, dataDir, level string) error {
+func run(cfg netd.Config, level string) error {
 	base, err := slogx.ParseLevel(level)
 	if err != nil {
 		return err
 	}
 	cfg.Log = slogx.New(os.Stderr, slogx.NewLevels(base))
-	if err := os.MkdirAll(dataDir, 0o700); err != nil {
-		return err
-	}
 	if cfg.Notify, err = notify.New(); err != nil {
 		return err
 	}

@@ -43,7 +43,7 @@ func planes() map[string]plane {
 		"daemon":   {rank: 5, line: []string{"switchd", "mediad", "admind", "netd"}},
 		"layers":   {rank: 0},
 		"testkit": {rank: 6, line: []string{ // helpers for tests; only tests import them
-			"netdocs", "racing", "torture", "sipside", "fakeswitch", "tone", "texter", "netlab", "capture", "linphone", "baresip", "sipp", "phone", "boxtest",
+			"netdocs", "racing", "torture", "sipside", "fakeswitch", "tone", "texter", "netlab", "otherkernel", "capture", "linphone", "baresip", "sipp", "phone", "boxtest",
 		}},
 	}
 }

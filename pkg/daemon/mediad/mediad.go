@@ -10,12 +10,12 @@ import (
 	"runtime"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/coraltele/sanchar/pkg/base/slogx"
+	"github.com/coraltele/sanchar/pkg/media/offload"
 	"github.com/coraltele/sanchar/pkg/media/port"
 	"github.com/coraltele/sanchar/pkg/media/relay"
 	"github.com/coraltele/sanchar/pkg/media/secure/handshake"
@@ -41,6 +41,8 @@ type Config struct {
 	Voice, Video uint8            // DSCP
 	Loops        int              // 0 is one for each core
 	NoRing       bool             // a system call for each packet, for comparison
+	NoOffload    bool             // all media comes to the sockets
+	Net          string           // netd's socket: where the kernel is made to pass media on; empty for never
 	Data         string           // folder of this daemon's files; "" keeps none, and nothing is recorded
 	Admin        string           // socket of admind, which takes recordings
 	Sounds       string           // folder of the box's texts and music
@@ -57,6 +59,7 @@ type Daemon struct {
 	started time.Time
 	hub     hub
 	alarms  alarms
+	kernel  kernel
 
 	pool   *port.Pool
 	tones  tone.Plan
@@ -64,8 +67,6 @@ type Daemon struct {
 	loops  []*relay.Loop
 	table  *session.Table
 	turn   *turn.Server
-
-	unreached atomic.Bool // the STUN server does not run
 }
 
 // New returns a mediad that takes back what its supervisor handed to it. Run owns those descriptors.
@@ -88,7 +89,10 @@ func New(cfg Config, n *notify.Notifier, handed map[string][]int, log *slog.Logg
 	if err != nil {
 		return nil, err
 	}
-	return &Daemon{cfg: cfg, log: log, notify: n, handed: handed, started: time.Now(), pool: pool, tones: plan, turn: server}, nil
+	return &Daemon{
+		cfg: cfg, log: log, notify: n, handed: handed, started: time.Now(), pool: pool, tones: plan, turn: server,
+		kernel: kernel{routes: offload.NewRoutes()},
+	}, nil
 }
 
 // Run serves until ctx ends. Media that a process before us relayed flows again before it answers.
@@ -102,9 +106,10 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, area.Close()) }()
+	defer func() { err = errors.Join(err, d.kernel.close()) }()
 	media, stop := context.WithCancel(context.WithoutCancel(ctx)) // media ends after the answers do
 	defer stop()
-	failed := make(chan error, d.cfg.Loops+1)
+	failed := make(chan error, d.cfg.Loops+2)
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer stop()
@@ -130,7 +135,11 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 	}
 	d.studio.run(media, &wg)
 	wg.Go(func() { failed <- d.table.Run(media) })
-	wg.Go(func() { d.reach(media) })
+	wg.Go(func() { failed <- d.turn.Run(media) })
+	if d.cfg.Net != "" && !d.cfg.NoOffload {
+		wg.Go(func() { d.followKernel(media) })
+		wg.Go(func() { d.followRoutes(media) })
+	}
 	err = d.serve(ctx, failed)
 	return errors.Join(err, d.table.Keep())
 }
@@ -185,6 +194,8 @@ func (d *Daemon) recover(records []snapshot.Saved) {
 		switch {
 		case strings.HasPrefix(name, port.NamePrefix):
 			ports[name] = fds
+		case name == mapsName:
+			d.takeMaps(fds)
 		case name != areaName:
 			d.log.Warn("descriptor that is not ours was handed over", "name", name)
 			for _, fd := range fds {

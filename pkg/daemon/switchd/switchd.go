@@ -60,6 +60,7 @@ type Daemon struct {
 	away    atomic.Bool                         // mediad does not answer
 	hub     *hub
 	alarms  alarms
+	bans    bans
 
 	users   *account.Directory
 	ca      *pki.CA
@@ -74,6 +75,7 @@ type Daemon struct {
 	outbox  *outbox.Outbox
 
 	mediaPolicy *mediapolicy.Policy
+	reachSecret []byte // of credentials for TURN
 
 	recording *conf.File[ctl.RecordingPolicy]
 	failures  *account.Failures
@@ -201,6 +203,7 @@ func (d *Daemon) openEdge(ctx context.Context) error {
 		Message:  func(in *edge.Inbound) bool { return d.chat.Message(in) },
 		Response: func(in *edge.Inbound) bool { return d.chat.Response(in) || d.calls.Response(in) },
 		Failed:   d.signInFailed,
+		Banned:   d.banned,
 	})
 	return d.edge.Listen(ctx, d.cfg.Taken)
 }
@@ -363,6 +366,7 @@ func follow(ctx context.Context, listen func() error) error {
 
 func (d *Daemon) followMedia(ctx context.Context) error {
 	return follow(ctx, func() error {
+		d.tellReach(ctx)
 		err := d.media.Events(ctx, func(ev ctl.MediaEvent) error {
 			d.away.Store(false)
 			if ev.Session != "" {

@@ -36,6 +36,10 @@ func (l *Loop) packet(e *end, p []byte, from *udpio.Sockaddr, now int64) {
 // accept counts what the peer's rules refuse.
 func (e *end) accept(from *udpio.Sockaddr, ssrc uint32, valid bool, now int64) bool {
 	if e.peer.accept(from, ssrc, valid, now) {
+		if e.peer.moved {
+			e.peer.moved = false
+			e.stream.endBypasses()
+		}
 		return true
 	}
 	e.stream.strange(from)
@@ -71,6 +75,9 @@ func (l *Loop) rtp(e *end, p header.Packet, from *udpio.Sockaddr, now int64) {
 	if !e.accept(from, p.SSRC(), valid, now) {
 		return
 	}
+	if s.bypass != nil {
+		s.stray(p.SSRC(), format, now)
+	}
 	base.bundle.learn(p.SSRC(), s)
 	s.count(p, now)
 	s.state.In.Packet(p.SSRC(), p.Sequence())
@@ -78,9 +85,14 @@ func (l *Loop) rtp(e *end, p header.Packet, from *udpio.Sockaddr, now int64) {
 		s.state.ByFormat[format-1]++
 		if f := &s.terms.Formats[format-1]; !f.Untimed {
 			s.state.In.Time(p.Timestamp(), f.ClockRate, now)
-		} else if s.digits != nil {
+			s.timed = format
+		} else if s.digits != nil && !s.terms.Secure && !s.state.Encrypted {
 			s.digits.Hear(p, now)
 		}
+	}
+	if s.terms.Secure || s.state.Encrypted { // nothing to hear, and nothing to change
+		l.media(s, p)
+		return
 	}
 	for _, k := range s.sinks {
 		k.Hear(p, now)

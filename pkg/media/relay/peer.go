@@ -40,6 +40,7 @@ type peer struct {
 	ssrc      uint32
 	last      int64 // time of the last packet accepted
 	until     int64 // end of proving
+	moved     bool  // the address is a new one
 	checking  bool  // only checks prove
 	checks    Checks
 }
@@ -89,7 +90,7 @@ func (p *peer) accept(from *udpio.Sockaddr, ssrc uint32, valid bool, now int64) 
 	case !p.proven || now < p.until: // a NAT's new port opens no new time of proving
 		p.until = now + int64(provingTime)
 	}
-	p.addr, p.ssrc, p.last, p.proven = *from, ssrc, now, true
+	p.addr, p.ssrc, p.last, p.proven, p.moved = *from, ssrc, now, true, true
 	return true
 }
 

@@ -5,13 +5,17 @@ import "github.com/coraltele/sanchar/pkg/rtp/header"
 // Sink hears the media of a stream's party: a recorder, a transcoder, a detector of keys.
 type Sink interface {
 	// Hear is called in the loop for each media packet that was accepted, in clear and with the payload
-	// type that the party sent, before it is passed on. It copies what it keeps, takes no lock and
+	// type that the party sent, before it is passed on; not for those that the parties have protected
+	// between them. It copies what it keeps, takes no lock and
 	// allocates nothing. now is the loop's time.
 	Hear(p header.Packet, now int64)
 }
 
 // SetSinks replaces who hears the stream's party, whole.
-func (s *Stream) SetSinks(sinks ...Sink) { s.sinks = sinks }
+func (s *Stream) SetSinks(sinks ...Sink) {
+	s.EndBypass()
+	s.sinks = sinks
+}
 
 // SetDigits sets who hears the packets of the party's untimed formats, which tell keys (RFC 4733). Other
 // packets need not come to the box for it.

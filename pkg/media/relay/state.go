@@ -37,6 +37,8 @@ type State struct {
 	JitterOutSum time.Duration
 	JitterOuts   uint64
 	RoundTrip    time.Duration
+	Offloaded    uint64 // packets of In that a bypass passed on
+	Passed       Passed // what the bypass had counted when it was last looked at
 }
 
 // Peer is what has been learnt of a peer.
@@ -51,6 +53,10 @@ type Peer struct {
 
 // State returns a copy of the stream's state.
 func (s *Stream) State() State {
+	s.catchUp()
+	if to := s.route.To; to != nil && to.route.To == s {
+		to.catchUp() // for what went out to our party
+	}
 	st := s.state
 	st.RTP, st.RTCP = s.base.rtp.peer.keep(), s.base.rtcp.peer.keep()
 	return st

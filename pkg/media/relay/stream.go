@@ -50,6 +50,13 @@ type Stream struct {
 	detached  bool   // the sockets may be another's by now
 	state     State
 	reports   reports
+
+	timed         uint8  // format of the last packet whose timestamp counts, and 1 added
+	bypass        Bypass // nil: packets come to the socket
+	past          Bypass // the last one, until its last packets are counted
+	bypassSince   int64
+	noBypassUntil int64
+	strays        uint8 // bypasses that packets missed
 }
 
 // Route is where what comes from a stream goes.
@@ -101,6 +108,8 @@ func (s *Stream) resume(state *State) {
 
 // Detach ends the stream. Its sockets stay open; who closes them says so by Forget.
 func (s *Stream) Detach() {
+	s.endBypasses()
+	s.settlePast()
 	if s.base == s {
 		s.loop.remove(&s.rtp)
 		s.loop.remove(&s.rtcp)
@@ -114,8 +123,11 @@ func (s *Stream) Loop() *Loop { return s.loop }
 
 // SetTerms replaces what the party said. If its address changed it must be proven anew.
 func (s *Stream) SetTerms(t Terms) {
+	s.endBypasses()
 	if len(s.terms.Formats) > 0 && !slices.Equal(s.terms.Formats, t.Formats) {
+		s.settlePast()
 		s.state.ByFormat = [MaxFormats]uint64{} // counted by other formats
+		s.timed = 0
 	}
 	s.terms = t
 	s.format = [128]uint8{}
@@ -133,7 +145,10 @@ func (s *Stream) SetTerms(t Terms) {
 }
 
 // SetRoute replaces where the stream's packets go, whole.
-func (s *Stream) SetRoute(r Route) { s.route = r }
+func (s *Stream) SetRoute(r Route) {
+	s.endBypasses()
+	s.route = r
+}
 
 // say tells the peer's address to the socket, and disconnects it if it must be proven anew.
 func (e *end) say(said netip.AddrPort, source netip.Addr) {
@@ -146,6 +161,8 @@ func (e *end) say(said netip.AddrPort, source netip.Addr) {
 // Tend is called once a second. It connects the socket to a peer that is settled, and opens it again
 // when the peer has gone quiet, so that its NAT may have given it another port.
 func (s *Stream) Tend(now int64) {
+	s.catchUp()
+	s.settlePast()
 	if s.base != s {
 		return
 	}
@@ -154,6 +171,7 @@ func (s *Stream) Tend(now int64) {
 	case settled && !e.peer.connected:
 		e.peer.connected = udpio.Connect(e.fd, &e.peer.addr) == nil // without a route it is tried again
 	case !settled && e.peer.connected:
+		s.EndBypass() // who may be the peer now is for us to judge
 		e.peer.connected = udpio.Disconnect(e.fd) != nil
 	}
 }

@@ -64,6 +64,7 @@ func (t *Table) lookLocked(l *relay.Loop, sessions map[*session]struct{}) error 
 		for s := range sessions {
 			if s.loop == l {
 				s.look(now)
+				t.bypass(s, now)
 			}
 		}
 	})
@@ -177,6 +178,7 @@ func (t *Table) Status() (st ctl.MediaStatus, faults int, err error) {
 		if err := l.Do(func(int64) {
 			totals := l.Totals()
 			st.Packets += totals.Relayed
+			st.Offloaded += l.Bypasses()
 			st.Dropped += totals.Strangers
 			st.Streams += totals.Streams
 			faults += totals.Faults

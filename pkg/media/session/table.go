@@ -13,6 +13,7 @@ import (
 
 	"github.com/coraltele/sanchar/pkg/base/problem"
 	"github.com/coraltele/sanchar/pkg/media/ice"
+	"github.com/coraltele/sanchar/pkg/media/offload"
 	"github.com/coraltele/sanchar/pkg/media/port"
 	"github.com/coraltele/sanchar/pkg/media/quality"
 	"github.com/coraltele/sanchar/pkg/media/recorder"
@@ -63,16 +64,18 @@ type Table struct {
 	die      context.CancelFunc
 	shakes   sync.WaitGroup
 
-	mu       sync.Mutex // guards what follows; held while a loop does what was decided, some 50 µs
-	sessions map[string]*session
-	area     *snapshot.Area
-	load     map[*relay.Loop]int // streams
-	keys     map[*relay.Loop]*transcode.Keys
-	carried  map[string]carried // by session and leg
-	parts    [beats]map[*session]struct{}
-	nextPart int
-	fixed    []byte // for records
-	buffer   []byte // for their states
+	mu        sync.Mutex // guards what follows; held while a loop does what was decided, some 50 µs
+	sessions  map[string]*session
+	area      *snapshot.Area
+	load      map[*relay.Loop]int // streams
+	keys      map[*relay.Loop]*transcode.Keys
+	carried   map[string]carried // by session and leg
+	parts     [beats]map[*session]struct{}
+	nextPart  int
+	kernel    *offload.Kernel // nil: all media comes to the sockets
+	questions []offload.Flow  // whose routes are to be found
+	fixed     []byte          // for records
+	buffer    []byte          // for their states
 }
 
 // Deps are what a table works with.
@@ -299,6 +302,7 @@ func (t *Table) Run(ctx context.Context) error {
 		if err := t.beat(part); err != nil && !errors.Is(err, relay.ErrClosed) {
 			t.log.Warn("media sessions could not be looked after", "err", err)
 		}
+		t.findRoutes()
 		timer.Reset(t.pause())
 	}
 }
