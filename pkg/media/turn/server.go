@@ -139,6 +139,17 @@ func (s *Server) wanted() bool {
 	return s.policy.wants()
 }
 
+// Listening returns where clients may ask: nowhere while the policy wants nothing, or the ports cannot
+// be had.
+func (s *Server) Listening() []netip.AddrPort {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.policy.wants() || s.fault != nil {
+		return nil
+	}
+	return s.cfg.Listen
+}
+
 func (s *Server) setFault(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
