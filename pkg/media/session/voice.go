@@ -50,6 +50,10 @@ func (st *stream) sayable() bool {
 	return st.said != nil && strings.EqualFold(st.kind, "audio") && st.readable() && wants(st.said) && receives(st.said.Direction)
 }
 
+// passes reports whether the party checks connectivity with the other and not with the box: what it hears
+// may come by another way, and must not be mixed with what the box says.
+func (st *stream) passes() bool { return st.said != nil && st.said.ICE.Ufrag != "" && st.agent == nil }
+
 // voices brings the voices of a session up to date with its streams, and returns those that are left over.
 func (s *session) voicesNow() (left []*voice) {
 	if s.voices == nil {
@@ -222,7 +226,7 @@ func (v *voice) tend(now time.Time) bool {
 	case !v.beepEnd.IsZero() && now.After(v.beepEnd):
 		v.beepEnd = time.Time{}
 		return true
-	case v.line != nil || v.sent != before || !v.st.sayable() || !v.st.state.RTP.Proven:
+	case v.line != nil || v.sent != before || !v.st.sayable() || !v.st.state.RTP.Proven || v.st.passes():
 		v.since = time.Time{}
 	case v.since.IsZero():
 		v.since = now

@@ -176,7 +176,9 @@ func feedback(s *sdp.Session) bool {
 }
 
 // direct reports whether media may go around the box: both sides' policies let it, the offer is made
-// for it, and the way that the caller has keyed is one that both policies allow.
+// for it, and the way that the caller has keyed is one that both policies allow. An association of
+// DTLS is with one certificate for good in phones that make no other when they are transferred, so
+// the box's must be it.
 func (c *Call) direct() bool {
 	if c.Caller.Path != ctl.PathDirect || c.Callee.Path != ctl.PathDirect || c.Device.ICE == No || !ice(c.Offer) || len(c.Offer.Bundle()) > 0 {
 		return false
@@ -185,6 +187,9 @@ func (c *Call) direct() bool {
 		return false
 	}
 	open := keyings(c.Offer)
+	if open&sdp.DTLS != 0 {
+		return false
+	}
 	for _, r := range [...]*ctl.MediaRules{&c.Caller, &c.Callee} {
 		var allowed sdp.Keying
 		for _, p := range kinds(r) {
