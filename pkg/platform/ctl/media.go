@@ -217,14 +217,15 @@ type MediaEvent struct {
 
 // MediaStatus is what mediad says of itself.
 type MediaStatus struct {
-	Version  string    `json:"version"`
-	Started  time.Time `json:"started"`
-	Sessions int       `json:"sessions"`
-	Streams  int       `json:"streams"`
-	Ports    PortUse   `json:"ports"`
-	Packets  uint64    `json:"packets"` // relayed since start
-	Dropped  uint64    `json:"dropped"` // from nobody's proven peer
-	Alarms   []Alarm   `json:"alarms,omitempty"`
+	Version  string           `json:"version"`
+	Started  time.Time        `json:"started"`
+	Sessions int              `json:"sessions"`
+	Streams  int              `json:"streams"`
+	Ports    PortUse          `json:"ports"`
+	STUN     []netip.AddrPort `json:"stun,omitempty"` // where clients ask for their address and for relays
+	Packets  uint64           `json:"packets"`        // relayed since start
+	Dropped  uint64           `json:"dropped"`        // from nobody's proven peer
+	Alarms   []Alarm          `json:"alarms,omitempty"`
 }
 
 // PortUse tells how much of the port range is taken.
