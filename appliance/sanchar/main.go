@@ -56,6 +56,13 @@ func commands() []command {
 		{"net revert", "", "take the change of the network back that was applied", netRevert},
 		{"net revisions", "", "list the last confirmed networks with who changed what", netRevisions},
 		{"net restore", "NUMBER", "apply the network of a revision; it goes back by itself unless it is confirmed", netRestore},
+		{"net diag", "[--trunk HOST]", "find out what is wrong with the network, and what to do", netDiag},
+		{"net ping", "HOST", "ask a host whether it is there", netPing},
+		{"net trace", "HOST", "find the way to a host", netTrace},
+		{"net capture", "LINK --out FILE [FILTER]", "record packets of a link, for Wireshark", netCapture},
+		{"net leases", "", "list who got which address of the box", netLeases},
+		{"net neighbours", "", "list who is at the other ends of the cables", netNeighbours},
+		{"net services", "", "list what the box does for the hosts of its zones", netServices},
 		{"version", "", "tell the version of this program", showVersion},
 	}
 }

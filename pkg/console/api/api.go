@@ -88,6 +88,7 @@ type Config struct {
 	Network   Network
 	// NetworkType is the type of the network document, for the API's description; nil leaves it out.
 	NetworkType reflect.Type
+	Diagnosis   Diagnosis
 	Archive     Archive
 	Hooks       Hooks
 	Files       Files
@@ -120,6 +121,7 @@ func New(cfg Config) *API {
 	a.secretOperations()
 	a.importOperations()
 	a.liveOperations()
+	a.diagnosisOperations()
 	a.recordOperations()
 	a.recordingOperations()
 	a.fileOperations()

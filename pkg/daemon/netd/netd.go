@@ -17,6 +17,7 @@ import (
 	"github.com/coraltele/sanchar/pkg/network/netcfg"
 	"github.com/coraltele/sanchar/pkg/network/netman"
 	"github.com/coraltele/sanchar/pkg/network/netmon"
+	"github.com/coraltele/sanchar/pkg/network/services"
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
 	"github.com/coraltele/sanchar/pkg/platform/notify"
 )
@@ -48,14 +49,18 @@ type Daemon struct {
 	network   *netman.Network
 	manager   *netman.Manager
 	followers []func(netcfg.Document) // of the document that is applied
+
+	services *services.Services
+	captures chan struct{} // holds a token for each capture under way
 }
 
 // New returns the daemon. It opens no socket yet.
 func New(cfg Config) (*Daemon, error) {
 	d := &Daemon{
 		cfg: cfg, socket: filepath.Join(cfg.RunDir, "net.sock"), started: time.Now().UTC(),
-		monitor: netmon.New(slogx.Part(cfg.Log, "netmon")),
+		monitor: netmon.New(slogx.Part(cfg.Log, "netmon")), captures: make(chan struct{}, maxCaptures),
 	}
+	d.newServices()
 	var err error
 	if d.guard, err = d.newGuard(!cfg.Manage); err != nil {
 		return nil, err
@@ -74,6 +79,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	wg.Go(func() { _ = d.monitor.Run(ctx) }) // it ends with ctx only
 	wg.Go(func() { _ = d.guard.Run(ctx) })   // it too
+	wg.Go(func() { _ = d.services.Run(ctx) })
 	if d.cfg.Manage {
 		wg.Go(func() { _ = d.network.Run(ctx) }) // and it
 	}
@@ -126,6 +132,8 @@ func (d *Daemon) handler() http.Handler {
 	ctl.Stream(mux, "GET /v1/events", d.events)
 	d.firewallRoutes(mux)
 	d.networkRoutes(mux)
+	d.serviceRoutes(mux)
+	d.diagnosisRoutes(mux)
 	return mux
 }
 

@@ -34,13 +34,17 @@ func (s *Subnet) grants(t *Table, a netip.Addr, client string, now time.Time) bo
 	return a.Is4() && s.inRange(a) && s.usable(a) && t.free(a, client, now)
 }
 
+// maxSearch bounds how many addresses are looked at for one message, whoever sends it: in a range
+// that is larger and nearly full, a host is offered one of those behind its own place or none.
+const maxSearch = 8192
+
 // search goes once round all ranges, from a place of the client's own.
 func (s *Subnet) search(start uint64, ok func(netip.Addr) bool) (netip.Addr, bool) {
 	total := 0
 	for _, r := range s.Ranges {
 		total += r.size()
 	}
-	for i := range min(total, maxRange) {
+	for i := range min(total, maxSearch) {
 		a := s.nth(int((start + uint64(i)) % uint64(total)))
 		if s.usable(a) && ok(a) {
 			return a, true

@@ -80,12 +80,11 @@ func New(cfg Config) *Services {
 
 // Apply makes services as a document says, soon. It does not wait and never fails: what cannot run is
 // tried again, and told by Status.
-func (s *Services) Apply(doc netcfg.Document) error {
+func (s *Services) Apply(doc netcfg.Document) {
 	s.mu.Lock()
 	s.doc = &doc
 	s.mu.Unlock()
 	s.poke()
-	return nil
 }
 
 // Learned tells the name servers that the provider told; the document's own go before them.
