@@ -24,6 +24,7 @@ import (
 	"github.com/coraltele/sanchar/pkg/media/turn"
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
 	"github.com/coraltele/sanchar/pkg/platform/notify"
+	"github.com/coraltele/sanchar/pkg/rtp/tone"
 )
 
 // areaName is what the snapshot area is left with the supervisor under.
@@ -40,7 +41,10 @@ type Config struct {
 	Voice, Video uint8            // DSCP
 	Loops        int              // 0 is one for each core
 	NoRing       bool             // a system call for each packet, for comparison
-	Data         string           // folder of this daemon's files; "" keeps none
+	Data         string           // folder of this daemon's files; "" keeps none, and nothing is recorded
+	Admin        string           // socket of admind, which takes recordings
+	Sounds       string           // folder of the box's texts and music
+	Tones        string           // whose tones are played: "itu" or "india"
 	STUN         []netip.AddrPort // where clients ask for their address and for relays
 }
 
@@ -54,10 +58,12 @@ type Daemon struct {
 	hub     hub
 	alarms  alarms
 
-	pool  *port.Pool
-	loops []*relay.Loop
-	table *session.Table
-	turn  *turn.Server
+	pool   *port.Pool
+	tones  tone.Plan
+	studio *studio
+	loops  []*relay.Loop
+	table  *session.Table
+	turn   *turn.Server
 
 	unreached atomic.Bool // the STUN server does not run
 }
@@ -66,6 +72,10 @@ type Daemon struct {
 func New(cfg Config, n *notify.Notifier, handed map[string][]int, log *slog.Logger) (*Daemon, error) {
 	if cfg.Loops == 0 {
 		cfg.Loops = runtime.NumCPU()
+	}
+	plan, err := tone.ParsePlan(cfg.Tones)
+	if err != nil {
+		return nil, err
 	}
 	pool, err := port.New(cfg.Ports, n)
 	if err != nil {
@@ -78,7 +88,7 @@ func New(cfg Config, n *notify.Notifier, handed map[string][]int, log *slog.Logg
 	if err != nil {
 		return nil, err
 	}
-	return &Daemon{cfg: cfg, log: log, notify: n, handed: handed, started: time.Now(), pool: pool, turn: server}, nil
+	return &Daemon{cfg: cfg, log: log, notify: n, handed: handed, started: time.Now(), pool: pool, tones: plan, turn: server}, nil
 }
 
 // Run serves until ctx ends. Media that a process before us relayed flows again before it answers.
@@ -105,12 +115,20 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if d.table, err = session.New(session.Config{Voice: d.cfg.Voice, Video: d.cfg.Video}, session.Deps{
+	if d.studio, err = d.openStudio(); err != nil {
+		return err
+	}
+	if d.table, err = session.New(session.Config{Voice: d.cfg.Voice, Video: d.cfg.Video, Tones: d.tones}, session.Deps{
 		Ports: d.pool, Loops: d.loops, Area: area, Tell: d.hub.tell, Log: slogx.Part(d.log, "session"), Identity: identity,
+		Deck: d.studio.deck, Work: d.studio.work, Sounds: d.studio.sounds,
 	}); err != nil {
 		return err
 	}
 	d.recover(records)
+	if err := d.studio.settle(); err != nil {
+		d.log.Error("recordings of ended calls could not be closed", "err", err)
+	}
+	d.studio.run(media, &wg)
 	wg.Go(func() { failed <- d.table.Run(media) })
 	wg.Go(func() { d.reach(media) })
 	err = d.serve(ctx, failed)

@@ -112,8 +112,7 @@ func (l *Loop) openReport(e *end, p []byte, from *udpio.Sockaddr, now int64) []b
 func (l *Loop) worthOpening(e *end, from *udpio.Sockaddr, ssrc uint32, now int64) bool {
 	switch {
 	case !e.peer.could(from, ssrc, now):
-		e.stream.state.Strangers++
-		l.totals.Strangers++
+		e.stream.strange(from)
 	case e.keys == nil:
 		e.stream.state.Unkeyed++
 	default:

@@ -38,9 +38,15 @@ func (e *end) accept(from *udpio.Sockaddr, ssrc uint32, valid bool, now int64) b
 	if e.peer.accept(from, ssrc, valid, now) {
 		return true
 	}
-	e.stream.state.Strangers++
-	e.stream.loop.totals.Strangers++
+	e.stream.strange(from)
 	return false
+}
+
+// strange counts a packet that is not from the proven peer.
+func (s *Stream) strange(from *udpio.Sockaddr) {
+	s.state.Strangers++
+	s.state.Stranger = *from
+	s.loop.totals.Strangers++
 }
 
 func (l *Loop) rtp(e *end, p header.Packet, from *udpio.Sockaddr, now int64) {
@@ -58,6 +64,10 @@ func (l *Loop) rtp(e *end, p header.Packet, from *udpio.Sockaddr, now int64) {
 	format := s.format[p.PayloadType()]
 	// Only a packet in every respect as negotiated proves a peer.
 	valid := (format != 0 || len(s.terms.Formats) == 0) && p.Valid(s.terms.Secure)
+	if format == 0 && len(s.terms.Formats) > 0 && e.peer.allowed(from) {
+		s.state.Foreign++
+		s.state.ForeignType = p.PayloadType()
+	}
 	if !e.accept(from, p.SSRC(), valid, now) {
 		return
 	}
@@ -68,6 +78,8 @@ func (l *Loop) rtp(e *end, p header.Packet, from *udpio.Sockaddr, now int64) {
 		s.state.ByFormat[format-1]++
 		if f := &s.terms.Formats[format-1]; !f.Untimed {
 			s.state.In.Time(p.Timestamp(), f.ClockRate, now)
+		} else if s.digits != nil {
+			s.digits.Hear(p, now)
 		}
 	}
 	for _, k := range s.sinks {

@@ -120,6 +120,19 @@ func (p *peer) allowed(from *udpio.Sockaddr) bool {
 	return p.said.Valid() && (from.EqualAddr(&p.said) || from.EqualAddr(&p.source))
 }
 
+// Relatch lets a party that has fallen silent be proven anew, at any port of the hosts where it may be: its
+// NAT, or the phone itself, may have started again. Until then it is sent to where it was.
+func (s *Stream) Relatch() {
+	e := &s.rtp
+	if s.base != s || e.peer.checking {
+		return // whose checks tell where it is
+	}
+	if e.peer.connected {
+		e.peer.connected = udpio.Disconnect(e.fd) != nil
+	}
+	e.peer.proven, e.peer.until = false, 0
+}
+
 // settled reports whether the peer will not change but by a NAT: it is proven, and sends.
 func (p *peer) settled(now int64) bool {
 	return p.proven && !p.checking && now >= p.until && time.Duration(now-p.last) < rebindTime

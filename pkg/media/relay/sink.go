@@ -13,6 +13,13 @@ type Sink interface {
 // SetSinks replaces who hears the stream's party, whole.
 func (s *Stream) SetSinks(sinks ...Sink) { s.sinks = sinks }
 
+// SetDigits sets who hears the packets of the party's untimed formats, which tell keys (RFC 4733). Other
+// packets need not come to the box for it.
+func (s *Stream) SetDigits(k Sink) { s.digits = k }
+
+// Sent returns how many packets went to the party.
+func (s *Stream) Sent() uint64 { return s.state.Out }
+
 // Send queues an RTP packet of the box's own, in clear, to the stream's party. It goes out when Do ends,
 // or with the packets of the turn when a sink sends it. p stays as it is and may be used again at once.
 // It reports false if the party cannot be sent to: its address or its keys are not known.
@@ -24,6 +31,14 @@ func (s *Stream) Send(p header.Packet) bool {
 	}
 	copy(b, p)
 	return l.send(s, b)
+}
+
+// SendReport queues a compound of RTCP of the box's own, in clear, to the stream's party.
+func (s *Stream) SendReport(compound []byte) {
+	if b := s.loop.drafts.take(s.loop, len(compound)); b != nil {
+		copy(b, compound)
+		s.loop.sendReport(s, b)
+	}
 }
 
 // Types says which payload type a packet gets by the one that it comes with. It is not changed once set.

@@ -45,6 +45,7 @@ type Stream struct {
 	format    [128]uint8 // by payload type: index in terms.Formats and 1 added, or 0
 	route     Route
 	sinks     []Sink
+	digits    Sink   // nil: nobody
 	sent      uint32 // SSRC of the last packet to the party
 	detached  bool   // the sockets may be another's by now
 	state     State
@@ -104,7 +105,7 @@ func (s *Stream) Detach() {
 		s.loop.remove(&s.rtp)
 		s.loop.remove(&s.rtcp)
 	}
-	s.route, s.terms, s.sinks, s.guard, s.bundle = Route{}, Terms{}, nil, Guard{}, bundle{}
+	s.route, s.terms, s.sinks, s.digits, s.guard, s.bundle = Route{}, Terms{}, nil, nil, Guard{}, bundle{}
 	s.detached = true
 }
 

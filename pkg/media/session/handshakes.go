@@ -35,7 +35,7 @@ func (t *Table) shakeOnLocked(s *session, l *leg, i, n int) (changed bool) {
 		st.handshakes[n] = nil
 		h, changed = nil, true
 	}
-	if !needed || h != nil || sec.keyed[n].valid() {
+	if !needed || h != nil || sec.rests(n) {
 		return changed
 	}
 	st.handshakes[n] = t.handshakeLocked(s, l, i, n)
@@ -76,6 +76,10 @@ func (t *Table) shaken(s *session, id string, i, n int, h *shaking, r handshake.
 		err = errors.Join(s.loop.Do(func(now int64) { r.Err = st.giveKeys(now) }), r.Err)
 	}
 	ev := ctl.MediaEvent{Session: s.id, Leg: id, Index: i, Kind: ctl.MediaInsecure, At: time.Now()}
+	if err != nil && st.secrets.carried && st.secrets.keyed[n].valid() {
+		t.log.Debug("a party keeps the keys that it had", "session", s.id, "leg", id, "err", err)
+		return
+	}
 	if err != nil {
 		ev.Text = err.Error()
 		t.log.Info("media of a leg could not be secured", "session", s.id, "leg", id, "err", err)

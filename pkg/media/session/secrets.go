@@ -22,6 +22,7 @@ type secrets struct {
 	theirs     ctl.MediaCrypto   // and the party's
 	setup      string            // our role in the handshake
 	keyed      [2]keys           // by handshakes on the RTP and the RTCP socket
+	carried    bool              // keys are of the leg that this one continues
 	about      string            // who the handshake is with: another party begins another one
 	credential ice.Credentials   // ours
 	ufrag      string            // the party's when ours were made

@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -28,14 +29,14 @@ type party struct {
 	own      secure.Master
 	out, in  *srtp.Context
 	identity *handshake.Identity
-	shake    *handshake.Handshake
+	shake    *atomic.Pointer[handshake.Handshake] // the latest
 	result   chan handshake.Result
 	heard    chan []byte // what is no DTLS, once it reads
 }
 
 func newParty(t *testing.T, host string, kind ctl.Protection, suite secure.Suite) *party {
 	t.Helper()
-	p := &party{phone: newPhone(t, host), kind: kind, suite: suite, own: secure.NewMaster(suite), result: make(chan handshake.Result, 1)}
+	p := &party{phone: newPhone(t, host), kind: kind, suite: suite, own: secure.NewMaster(suite), result: make(chan handshake.Result, 1), shake: new(atomic.Pointer[handshake.Handshake])}
 	var err error
 	if p.identity, err = handshake.NewIdentity(time.Now()); err != nil {
 		t.Fatal(err)
@@ -109,12 +110,7 @@ func (p *party) handshake(t *testing.T, ours ctl.MediaPorts, active bool) {
 		return
 	}
 	p.heard = make(chan []byte, 100)
-	p.shake = handshake.Start(context.Background(), handshake.Config{
-		Identity: p.identity, Fingerprints: []handshake.Fingerprint{{Hash: ours.Fingerprint.Hash, Value: ours.Fingerprint.Value}},
-		Active: active, Log: slog.New(slog.DiscardHandler),
-		Send: func(b []byte) { _, _ = p.rtp.WriteToUDPAddrPort(b, ours.RTP) },
-		Done: func(r handshake.Result) { p.result <- r },
-	})
+	p.begin(t, ours, active)
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -125,17 +121,31 @@ func (p *party) handshake(t *testing.T, ours ctl.MediaPorts, active bool) {
 			case err != nil:
 				return
 			case n > 0 && buf[0] >= 20 && buf[0] < 64:
-				p.shake.Hear(buf[:n])
+				p.shake.Load().Hear(buf[:n])
 			default:
 				p.heard <- append([]byte(nil), buf[:n]...)
 			}
 		}
 	}()
 	t.Cleanup(func() {
-		p.shake.Stop()
-		<-p.shake.Ended()
 		_ = p.rtp.Close()
 		<-ended
+	})
+}
+
+// begin begins a handshake with the box, whose datagrams the party reads.
+func (p *party) begin(t *testing.T, ours ctl.MediaPorts, active bool) {
+	t.Helper()
+	h := handshake.Start(context.Background(), handshake.Config{
+		Identity: p.identity, Fingerprints: []handshake.Fingerprint{{Hash: ours.Fingerprint.Hash, Value: ours.Fingerprint.Value}},
+		Active: active, Log: slog.New(slog.DiscardHandler),
+		Send: func(b []byte) { _, _ = p.rtp.WriteToUDPAddrPort(b, ours.RTP) },
+		Done: func(r handshake.Result) { p.result <- r },
+	})
+	p.shake.Store(h)
+	t.Cleanup(func() {
+		h.Stop()
+		<-h.Ended()
 	})
 }
 

@@ -38,6 +38,7 @@ func (t *Table) Offer(in ctl.MediaOffer) (ctl.MediaOffered, error) {
 	if err := c.err(); err != nil {
 		return ctl.MediaOffered{}, err
 	}
+	t.takeOverLocked(peer, in.Peer.Continues)
 	if err := t.commitLocked(d); err != nil {
 		return ctl.MediaOffered{}, err
 	}

@@ -73,6 +73,9 @@ type MediaLeg struct {
 	Source  netip.Addr    `json:"source,omitzero"`   // where its signalling came from: behind NAT its media does too
 	Streams []MediaStream `json:"streams,omitempty"` // what it said; empty while it has not spoken
 	Ours    MediaTerms    `json:"ours,omitzero"`     // what the box says on the leg
+	// Continues names, in an offer's Peer, the leg that it was until now: "session/leg" of a session that
+	// has just ended. Its party may go on with the keys that it has.
+	Continues string `json:"continues,omitempty"`
 }
 
 // MediaPorts are ours for one stream of a leg: what its party is to send to, and how. With Mux both
@@ -217,15 +220,19 @@ type MediaEvent struct {
 
 // MediaStatus is what mediad says of itself.
 type MediaStatus struct {
-	Version  string           `json:"version"`
-	Started  time.Time        `json:"started"`
-	Sessions int              `json:"sessions"`
-	Streams  int              `json:"streams"`
-	Ports    PortUse          `json:"ports"`
-	STUN     []netip.AddrPort `json:"stun,omitempty"` // where clients ask for their address and for relays
-	Packets  uint64           `json:"packets"`        // relayed since start
-	Dropped  uint64           `json:"dropped"`        // from nobody's proven peer
-	Alarms   []Alarm          `json:"alarms,omitempty"`
+	Version           string           `json:"version"`
+	Started           time.Time        `json:"started"`
+	Sessions          int              `json:"sessions"`
+	Streams           int              `json:"streams"`
+	Ports             PortUse          `json:"ports"`
+	STUN              []netip.AddrPort `json:"stun,omitempty"`               // where clients ask for their address and for relays
+	Packets           uint64           `json:"packets"`                      // relayed since start
+	Dropped           uint64           `json:"dropped"`                      // from nobody's proven peer
+	Speaking          int              `json:"speaking,omitempty"`           // parties that the box itself speaks to, or listens to for keys: jobs of its workers
+	Recordings        int              `json:"recordings,omitempty"`         // that go on
+	RecordingsWaiting int              `json:"recordings_waiting,omitempty"` // for the archive
+	RecordingsLost    uint64           `json:"recordings_lost,omitempty"`    // packets that are in no recording but should be, since start
+	Alarms            []Alarm          `json:"alarms,omitempty"`
 }
 
 // PortUse tells how much of the port range is taken.

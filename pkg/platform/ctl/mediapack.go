@@ -83,12 +83,14 @@ func (l *MediaLeg) pack(w *pack.Writer) {
 	packAddr(w, l.Source)
 	pack.WriteList(w, l.Streams, (*MediaStream).Pack)
 	l.Ours.Pack(w)
+	w.String(l.Continues)
 }
 
 func (l *MediaLeg) unpack(r *pack.Reader) {
 	l.ID, l.Local, l.Source = r.String(), unpackAddr(r), unpackAddr(r)
 	l.Streams = pack.ReadList(r, (*MediaStream).Unpack)
 	l.Ours.Unpack(r)
+	l.Continues = r.String()
 }
 
 func (p *MediaPorts) pack(w *pack.Writer) {
