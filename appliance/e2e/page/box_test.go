@@ -35,6 +35,7 @@ type box struct {
 	dir     string // of the sockets
 	data    string // of admind
 	sw      *fakeswitch.Switch
+	netd    *fakeNetd
 	address string // of the page: https://127.0.0.1:port
 }
 
@@ -47,6 +48,7 @@ func startBox(t *testing.T) *box {
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	b := &box{t: t, dir: dir, data: filepath.Join(dir, "data")}
+	b.netd = newFakeNetd()
 	b.sw = fakeswitch.Start(t, filepath.Join(dir, "switch.sock"), "")
 	b.startOthers()
 	n, err := notify.New()
@@ -128,6 +130,7 @@ func (b *box) startOthers() {
 		<-r.Context().Done()
 		return err
 	})
+	b.netd.handle(net, links)
 	var ready sync.WaitGroup
 	for name, mux := range map[string]http.Handler{"media": media, "net": net} {
 		ready.Go(func() {
