@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/netip"
 	"os"
@@ -35,7 +36,11 @@ type box struct {
 	dir     string // of the sockets
 	data    string // of admind
 	sw      *fakeswitch.Switch
+	netd    *fakeNetd
 	address string // of the page: https://127.0.0.1:port
+
+	dial    func(network, address string) (net.Conn, error) // to the page; nil from here
+	browser string                                          // program that reaches the page; "" is Chromium here
 }
 
 // startBox runs a box that nobody has set up yet.
@@ -47,6 +52,7 @@ func startBox(t *testing.T) *box {
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	b := &box{t: t, dir: dir, data: filepath.Join(dir, "data")}
+	b.netd = newFakeNetd()
 	b.sw = fakeswitch.Start(t, filepath.Join(dir, "switch.sock"), "")
 	b.startOthers()
 	n, err := notify.New()
@@ -87,31 +93,39 @@ func (b *box) awaitPage() {
 			continue
 		}
 		b.address = st.Page
-		if cert, err := shown(st.Page); err == nil && cert.Issuer.CommonName == b.sw.CA().Subject.CommonName {
+		if cert, err := b.shown(); err == nil && cert.Issuer.CommonName == b.sw.CA().Subject.CommonName {
 			return
 		}
 	}
 	b.t.Fatal("admind does not serve its page")
 }
 
-// shown is the certificate that a page shows.
-func shown(address string) (*x509.Certificate, error) {
-	conn, err := tls.Dial("tcp", strings.TrimPrefix(address, "https://"), &tls.Config{InsecureSkipVerify: true})
+// shown is the certificate that the page shows.
+func (b *box) shown() (*x509.Certificate, error) {
+	dial := b.dial
+	if dial == nil {
+		dial = net.Dial
+	}
+	raw, err := dial("tcp", strings.TrimPrefix(b.address, "https://"))
 	if err != nil {
 		return nil, err
 	}
-	defer conn.Close()
+	defer raw.Close()
+	conn := tls.Client(raw, &tls.Config{InsecureSkipVerify: true})
+	if err := conn.Handshake(); err != nil {
+		return nil, err
+	}
 	return conn.ConnectionState().PeerCertificates[0], nil
 }
 
 // startOthers runs a mediad and a netd that only tell how they are.
 func (b *box) startOthers() {
-	media, net := http.NewServeMux(), http.NewServeMux()
+	media, netd := http.NewServeMux(), http.NewServeMux()
 	started := time.Now().Add(-3 * time.Hour)
 	ctl.Handle(media, "GET /v1/status", func(*http.Request, ctl.None) (ctl.MediaStatus, error) {
 		return ctl.MediaStatus{Version: "1.0.0", Started: started, Sessions: 1, Streams: 2}, nil
 	})
-	ctl.Handle(net, "GET /v1/status", func(*http.Request, ctl.None) (ctl.NetStatus, error) {
+	ctl.Handle(netd, "GET /v1/status", func(*http.Request, ctl.None) (ctl.NetStatus, error) {
 		return ctl.NetStatus{Version: "1.0.0", Started: started}, nil
 	})
 	links := []ctl.Link{
@@ -122,14 +136,15 @@ func (b *box) startOthers() {
 		},
 		{Name: "eth1", Index: 3, Up: true, MTU: 1500, MAC: "52:54:00:12:34:57"},
 	}
-	ctl.Handle(net, "GET /v1/links", func(*http.Request, ctl.None) ([]ctl.Link, error) { return links, nil })
-	ctl.Stream(net, "GET /v1/events", func(r *http.Request, emit func(any) error) error {
+	ctl.Handle(netd, "GET /v1/links", func(*http.Request, ctl.None) ([]ctl.Link, error) { return links, nil })
+	ctl.Stream(netd, "GET /v1/events", func(r *http.Request, emit func(any) error) error {
 		err := emit(ctl.NetEvent{Links: links})
 		<-r.Context().Done()
 		return err
 	})
+	b.netd.handle(netd, links)
 	var ready sync.WaitGroup
-	for name, mux := range map[string]http.Handler{"media": media, "net": net} {
+	for name, mux := range map[string]http.Handler{"media": media, "net": netd} {
 		ready.Go(func() {
 			b.serve(func(ctx context.Context) error {
 				return ctl.Serve(ctx, filepath.Join(b.dir, name+".sock"), mux, slog.New(slog.DiscardHandler))

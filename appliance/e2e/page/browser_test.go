@@ -69,6 +69,9 @@ func visit(t *testing.T, b *box, l look) *visitor {
 	if p, err := web.New(); err != nil || !p.Built() {
 		t.Fatalf("the programs hold no page (%v): make ui", err)
 	}
+	if b.browser != "" {
+		path = b.browser
+	}
 	v := &visitor{t: t, b: b, look: l, texts: loadTexts(t, l.lang), files: t.TempDir()}
 	profile, err := os.MkdirTemp("", "pg-chromium-")
 	if err != nil {
@@ -79,7 +82,7 @@ func visit(t *testing.T, b *box, l look) *visitor {
 		chromedp.NoFirstRun, chromedp.NoDefaultBrowserCheck, chromedp.WindowSize(int(l.width), int(l.height)),
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true),
 		chromedp.Flag("disable-sync", true), chromedp.Flag("disable-dev-shm-usage", true), chromedp.Flag("lang", "en-IN"),
-		chromedp.Flag("ignore-certificate-errors-spki-list", fingerprint(t, b.address)),
+		chromedp.Flag("ignore-certificate-errors-spki-list", fingerprint(t, b)),
 	)
 	var cancel context.CancelFunc
 	v.ctx, cancel = chromedp.NewContext(alloc, chromedp.WithListener(v.hear))
@@ -97,9 +100,9 @@ func visit(t *testing.T, b *box, l look) *visitor {
 }
 
 // fingerprint is of the public key that the box shows: the browser trusts it and no other.
-func fingerprint(t *testing.T, address string) string {
+func fingerprint(t *testing.T, b *box) string {
 	t.Helper()
-	cert, err := shown(address)
+	cert, err := b.shown()
 	if err != nil {
 		t.Fatal(err)
 	}

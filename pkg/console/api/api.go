@@ -87,10 +87,10 @@ type Config struct {
 	Provision *provision.Provision
 	Switch    Switch
 	Links     Links
-	Diagnosis Diagnosis
 	Network   Network
 	// NetworkType is the type of the network document, for the API's description; nil leaves it out.
 	NetworkType reflect.Type
+	Diagnosis   Diagnosis
 	Archive     Archive
 	Hooks       Hooks
 	Files       Files

@@ -29,6 +29,7 @@ type Network interface {
 	Revisions(ctx context.Context) ([]ctl.NetRevision, error)
 	Revision(ctx context.Context, number uint64) (ctl.NetDocument, error)
 	Tunnels(ctx context.Context) ([]ctl.NetTunnel, error)
+	Firewall(ctx context.Context) (ctl.Firewall, error)
 }
 
 // NetworkChange is a wish of the network: a whole document, or an earlier revision.
@@ -76,8 +77,17 @@ func (a *API) networkOperations() {
 			all, err := a.cfg.Network.Tunnels(ctx)
 			return &tunnelsOutput{NetworkTunnelList{append([]ctl.NetTunnel{}, all...)}}, err
 		})
+	type firewallOutput struct{ Body ctl.Firewall }
+	register(a, get("get-network-firewall", "/network/firewall", "Rules of the packet filter in words with their counters, and who is banned"),
+		func(ctx context.Context, _ caller, _ *struct{}) (*firewallOutput, error) {
+			f, err := a.cfg.Network.Firewall(ctx)
+			f.Rules, f.Banned = append([]ctl.FirewallRule{}, f.Rules...), append([]ctl.Ban{}, f.Banned...)
+			f.Foreign, f.Conflicts = append([]string{}, f.Foreign...), append([]string{}, f.Conflicts...)
+			return &firewallOutput{f}, err
+		})
 	a.networkRevisionOperations()
 	a.networkChangeOperations()
+	a.tunnelPeerOperation()
 }
 
 func (a *API) networkRevisionOperations() {

@@ -77,6 +77,8 @@ func (a *API) sessionOperations() {
 		return &cookieOutput{SetCookie: *auth.NoCookie()}, nil
 	})
 
+	a.handoverOperations()
+
 	type countOutput struct{ Body SessionsEnded }
 	op = with(http.MethodDelete, get("sign-out-others", "/me/sessions", "Sign out everywhere else"))
 	register(a, op, func(ctx context.Context, who caller, _ *struct{}) (*countOutput, error) {

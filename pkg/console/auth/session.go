@@ -41,9 +41,10 @@ type Session struct {
 	Source  netip.Addr
 	Created time.Time
 
-	secret string // for the cookie; told once
-	ended  chan struct{}
-	seen   time.Time // guarded by Auth.mu
+	secret   string // for the cookie; told once
+	ended    chan struct{}
+	seen     time.Time // guarded by Auth.mu
+	handover handover  // guarded by Auth.mu, too
 }
 
 // Identity is who asks.

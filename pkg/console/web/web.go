@@ -166,10 +166,18 @@ func (p *Page) find(r *http.Request) (name string, f file, ok bool) {
 	return placeholderName, f, ok
 }
 
-// policy is what a browser lets the page do: nothing from elsewhere, no inline script, no frame.
+// policy is what a browser lets the page do: nothing from elsewhere, no inline script, no frame but our own.
 // Images may be data: a QR code arrives within an answer.
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; media-src 'self'; " +
-	"connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+	"connect-src 'self'; frame-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+
+// hopPrefix begins the names of a frame's files that looks for the box at its other addresses after a
+// change of the network.
+const hopPrefix = "/hop."
+
+// hopPolicy lets that frame ask elsewhere whether the box is there, and nothing else: it has an origin
+// of its own, without the page's sign-in and without a way to look at the page.
+const hopPolicy = "default-src 'none'; script-src 'self'; connect-src https:; base-uri 'none'; form-action 'none'; frame-ancestors 'self'; sandbox allow-scripts"
 
 // Secure sets the headers that each answer has, of the page and of the API.
 func Secure(next http.Handler) http.Handler {
@@ -181,6 +189,11 @@ func Secure(next http.Handler) http.Handler {
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
 		h.Set("X-Frame-Options", "DENY")
+		if strings.HasPrefix(r.URL.Path, hopPrefix) {
+			h.Set("Content-Security-Policy", hopPolicy)
+			h.Set("X-Frame-Options", "SAMEORIGIN")
+			h.Set("Cross-Origin-Resource-Policy", "cross-origin") // it is the box's sign of life, seen from its other addresses
+		}
 		next.ServeHTTP(w, r)
 	})
 }

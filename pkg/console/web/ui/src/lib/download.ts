@@ -12,7 +12,12 @@ export async function download(address: string): Promise<void> {
 
 /** Saves text that the page has made itself. */
 export function saveText(name: string, text: string): void {
-  const address = URL.createObjectURL(new Blob([text], { type: 'text/csv' }));
+  saveBlob(name, new Blob([text], { type: 'text/csv' }));
+}
+
+/** Saves what the page has put together. */
+export function saveBlob(name: string, blob: Blob): void {
+  const address = URL.createObjectURL(blob);
   save(address, name);
   URL.revokeObjectURL(address);
 }

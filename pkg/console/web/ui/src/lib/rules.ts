@@ -19,8 +19,8 @@ export function withRule(list: readonly RecordingRule[], at: number, rule: Recor
   return at < 0 ? [...list, rule] : list.map((r, i) => (i === at ? rule : r));
 }
 
-/** The list with a rule one place nearer to its beginning or end. */
-export function moved(list: readonly RecordingRule[], at: number, by: -1 | 1): RecordingRule[] {
+/** The list with an entry one place nearer to its beginning or end. */
+export function moved<T>(list: readonly T[], at: number, by: -1 | 1): T[] {
   const to = at + by;
   if (to < 0 || to >= list.length) return [...list];
   const out = [...list];

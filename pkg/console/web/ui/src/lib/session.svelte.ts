@@ -34,10 +34,23 @@ class Session {
         this.state = 'setup';
         return;
       }
+      await this.takeOver();
       this.enter(await api.get('/session'));
     } catch (thrown) {
       if (asProblem(thrown).kind === 'unsigned') this.state = 'out';
       else this.state = 'unreachable';
+    }
+  }
+
+  /** Takes a sign-in along that was open at another address of the box, if the address bar brings one. */
+  private async takeOver(): Promise<void> {
+    const code = new URLSearchParams(location.hash.slice(1)).get('take');
+    if (!code) return;
+    history.replaceState(null, '', location.pathname + location.search);
+    try {
+      await api.post('/session/take-over', { body: { code } });
+    } catch {
+      // used already or too old: the sign-in form is shown
     }
   }
 

@@ -32,6 +32,15 @@ export const logs: readonly Place[] = [
   { path: '/logs/audit', name: 'log.audit', icon: 'user' },
 ];
 
+export const networks: readonly Place[] = [
+  { path: '/network', name: 'nt.overview', icon: 'network' },
+  { path: '/network/edit', name: 'nt.edit', icon: 'edit' },
+  { path: '/network/firewall', name: 'nt.firewall', icon: 'shield' },
+  { path: '/network/hosts', name: 'nt.hosts', icon: 'device' },
+  { path: '/network/diagnosis', name: 'nt.diagnosis', icon: 'search' },
+  { path: '/network/revisions', name: 'nt.revisions', icon: 'log' },
+];
+
 /** Where a conversation is shown. */
 export function threadAddress(thread: string): string {
   return `/logs/thread?of=${encodeURIComponent(thread)}`;
