@@ -207,7 +207,7 @@ func (s *Server) datagram(out, p []byte, c client) []byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.cfg.Now()
-	if len(p) >= 4 && p[0] >= 0x40 && p[0] <= 0x4f { // RFC 8656 §12.6
+	if len(p) >= 4 && p[0] >= firstChannel>>8 && p[0] <= lastChannel>>8 { // RFC 8656 §12.6
 		s.channelDataLocked(p, c, now)
 		return nil
 	}

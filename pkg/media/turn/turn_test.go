@@ -248,7 +248,7 @@ func TestRelay(t *testing.T) {
 			w.AddXORAddress(stun.AttrXORPeerAddress, at)
 		}
 	}
-	for n, want := range map[uint16]int{0x3fff: badRequest, 0x5000: badRequest} {
+	for n, want := range map[uint16]int{0x3fff: badRequest, 0x8000: badRequest} {
 		if m := u.request(stun.ChannelBind, channel(n)); m.ErrorCode() != want {
 			t.Errorf("channel %x: %d", n, m.ErrorCode())
 		}
