@@ -87,10 +87,8 @@ func (d *Daemon) status() (ctl.MediaStatus, error) {
 	}
 	st.Version, st.Started = d.cfg.Version, d.started
 	st.Ports.First, st.Ports.Last = d.cfg.Ports.First, d.cfg.Ports.Last
-	if !d.unreached.Load() {
-		st.STUN = d.cfg.STUN
-	}
+	st.STUN = d.turn.Listening()
 	d.studio.count(&st)
-	st.Alarms = d.alarms.look(d.pool.Fullest(), faults+int(d.studio.work.Stats().Faults), d.unreached.Load(), d.studio.alarms()...)
+	st.Alarms = d.alarms.look(d.pool.Fullest(), faults+int(d.studio.work.Stats().Faults), d.turn.Fault() != nil, d.studio.alarms()...)
 	return st, nil
 }

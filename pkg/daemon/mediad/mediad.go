@@ -10,7 +10,6 @@ import (
 	"runtime"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -68,8 +67,6 @@ type Daemon struct {
 	loops  []*relay.Loop
 	table  *session.Table
 	turn   *turn.Server
-
-	unreached atomic.Bool // the STUN server does not run
 }
 
 // New returns a mediad that takes back what its supervisor handed to it. Run owns those descriptors.
@@ -112,7 +109,7 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, d.kernel.close()) }()
 	media, stop := context.WithCancel(context.WithoutCancel(ctx)) // media ends after the answers do
 	defer stop()
-	failed := make(chan error, d.cfg.Loops+1)
+	failed := make(chan error, d.cfg.Loops+2)
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer stop()
@@ -138,7 +135,7 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 	}
 	d.studio.run(media, &wg)
 	wg.Go(func() { failed <- d.table.Run(media) })
-	wg.Go(func() { d.reach(media) })
+	wg.Go(func() { failed <- d.turn.Run(media) })
 	if d.cfg.Net != "" && !d.cfg.NoOffload {
 		wg.Go(func() { d.followKernel(media) })
 		wg.Go(func() { d.followRoutes(media) })

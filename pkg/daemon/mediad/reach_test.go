@@ -57,6 +57,9 @@ func TestReachThatCannotBeHad(t *testing.T) {
 	}
 	defer conn.Close()
 	c := startWith(t, func(cfg *Config) { cfg.STUN = []netip.AddrPort{conn.LocalAddr().(*net.UDPAddr).AddrPort()} })
+	if _, err := c.SetReach(t.Context(), ctl.MediaReach{STUN: true}); err != nil {
+		t.Fatal(err)
+	}
 	for begin := time.Now(); ; {
 		if st, err := c.Status(t.Context()); err == nil && len(st.Alarms) == 1 && st.Alarms[0].Code == "media.stun" {
 			break

@@ -25,10 +25,10 @@ type Guard struct {
 func (s *Stream) SetGuard(g Guard) {
 	s.endBypasses()
 	s.guard = g
-	for _, e := range []*end{&s.rtp, &s.rtcp} {
+	for i, e := range []*end{&s.rtp, &s.rtcp} {
 		e.peer.check(g.Agent != nil || g.Passage != nil)
-		if !g.Locked {
-			e.keys = nil
+		if !g.Locked && e.keys != nil { // other keys will count anew
+			e.keys, s.state.Secure[i] = nil, secure.State{}
 		}
 	}
 }

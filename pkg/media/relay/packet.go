@@ -86,9 +86,13 @@ func (l *Loop) rtp(e *end, p header.Packet, from *udpio.Sockaddr, now int64) {
 		if f := &s.terms.Formats[format-1]; !f.Untimed {
 			s.state.In.Time(p.Timestamp(), f.ClockRate, now)
 			s.timed = format
-		} else if s.digits != nil {
+		} else if s.digits != nil && !s.terms.Secure && !s.state.Encrypted {
 			s.digits.Hear(p, now)
 		}
+	}
+	if s.terms.Secure || s.state.Encrypted { // nothing to hear, and nothing to change
+		l.media(s, p)
+		return
 	}
 	for _, k := range s.sinks {
 		k.Hear(p, now)

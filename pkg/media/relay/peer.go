@@ -128,6 +128,7 @@ func (s *Stream) Relatch() {
 	if s.base != s || e.peer.checking {
 		return // whose checks tell where it is
 	}
+	s.EndBypass()
 	if e.peer.connected {
 		e.peer.connected = udpio.Disconnect(e.fd) != nil
 	}

@@ -5,7 +5,8 @@ import "github.com/coraltele/sanchar/pkg/rtp/header"
 // Sink hears the media of a stream's party: a recorder, a transcoder, a detector of keys.
 type Sink interface {
 	// Hear is called in the loop for each media packet that was accepted, in clear and with the payload
-	// type that the party sent, before it is passed on. It copies what it keeps, takes no lock and
+	// type that the party sent, before it is passed on; not for those that the parties have protected
+	// between them. It copies what it keeps, takes no lock and
 	// allocates nothing. now is the loop's time.
 	Hear(p header.Packet, now int64)
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/coraltele/sanchar/pkg/base/problem"
 	"github.com/coraltele/sanchar/pkg/media/relay"
 	"github.com/coraltele/sanchar/pkg/media/sound"
+	"github.com/coraltele/sanchar/pkg/media/transcode"
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
 	"github.com/coraltele/sanchar/pkg/rtp/dtmf"
 )
@@ -185,8 +186,30 @@ func (t *Table) pressed(id string, r *relay.Stream, key string, other bool) {
 			}
 		}
 		t.tell(ctl.MediaEvent{Session: s.id, Leg: leg, Index: i, Kind: ctl.MediaDigit, Digit: key, At: time.Now()})
+		if !other {
+			t.soundLocked(s, v, key)
+		}
 		return false
 	})
+}
+
+// soundLocked lets the party that v's party talks with hear a key as a tone, if it takes no events. A line
+// that transcodes does so by itself.
+func (t *Table) soundLocked(s *session, v *voice, key string) {
+	if v.other == nil || !flows(v.st, v.other) || v.clock == 0 { // who tells keys by tones is heard
+		return
+	}
+	w := s.voices[v.other.relay]
+	event, ok := dtmf.ParseEvent(key[0])
+	if w == nil || !ok || w.play != nil || (w.line != nil && !w.dialing) || transcode.TakesKeys(w.st.said) {
+		return
+	}
+	w.dialing = true
+	if err := t.tuneLocked(s); err != nil || w.line == nil {
+		w.dialing = false
+		return // a party that the box cannot speak to
+	}
+	w.line.Dial([]dtmf.Event{event}, usualMillis*time.Millisecond)
 }
 
 // beepLocked reminds the parties of recordings, when it is time.

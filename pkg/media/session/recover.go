@@ -152,6 +152,7 @@ func (t *Table) reviveLocked(f *found, pairs map[netip.AddrPort]*port.Pair) erro
 			if len(states) > 0 {
 				st.state, states = states[0], states[1:]
 				st.watch = quality.Resume(st.state.RTP.Remote())
+				st.notice.secured, st.notice.zrtp = st.state.Secured, st.state.Encrypted
 			}
 			l.streams = append(l.streams, st)
 		}

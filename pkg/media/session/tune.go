@@ -58,6 +58,7 @@ func (t *Table) tuneVoices(s *session) (inLoop []func(), old []*transcode.KeyTap
 		}
 	}
 	for _, v := range s.voices {
+		tap, keyErr := t.tuneDigits(s, v)
 		do, err := t.tuneVoice(s, v, now)
 		if do != nil {
 			inLoop = append(inLoop, do)
@@ -65,7 +66,6 @@ func (t *Table) tuneVoices(s *session) (inLoop []func(), old []*transcode.KeyTap
 		if v.plan.Transcode && v.line != nil {
 			v.other.transcoded = v.plan.From + ">" + v.plan.To
 		}
-		tap, keyErr := t.tuneDigits(s, v)
 		if tap != nil {
 			old = append(old, tap)
 		}
@@ -81,6 +81,9 @@ func (s *session) connect() {
 	for r, v := range s.voices {
 		if v.ear != nil {
 			ears[v.earOf] = append(ears[v.earOf], v.ear)
+		}
+		if v.own != nil {
+			ears[r] = append(ears[r], v.own)
 		}
 		if v.digits != nil {
 			r.SetDigits(v.digits)

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -29,6 +30,7 @@ type voice struct {
 	earOf  *relay.Stream
 	told   []ctl.MediaFormat // of ear
 	closed bool              // the line has ended by itself
+	own    *transcode.Ear    // of line, on the party itself: it tells keys by tones only
 
 	digits *transcode.KeyTap
 	clock  uint32 // of digits
@@ -47,6 +49,10 @@ type playing struct {
 func (st *stream) sayable() bool {
 	return st.said != nil && strings.EqualFold(st.kind, "audio") && st.readable() && wants(st.said) && receives(st.said.Direction)
 }
+
+// passes reports whether the party checks connectivity with the other and not with the box: what it hears
+// may come by another way, and must not be mixed with what the box says.
+func (st *stream) passes() bool { return st.said != nil && st.said.ICE.Ufrag != "" && st.agent == nil }
 
 // voices brings the voices of a session up to date with its streams, and returns those that are left over.
 func (s *session) voicesNow() (left []*voice) {
@@ -97,11 +103,11 @@ func (t *Table) tuneVoice(s *session, v *voice, now time.Time) (inLoop func(), e
 	}
 	old := v.line
 	if !speakable || t.work == nil || !v.speaks(now) {
-		v.line, v.ear, v.earOf = nil, nil, nil
+		v.line, v.ear, v.earOf, v.own = nil, nil, nil, nil
 		return closeLine(old), nil
 	}
 	if v.closed {
-		v.line, v.ear, v.closed = nil, nil, false
+		v.line, v.ear, v.own, v.closed = nil, nil, nil, false
 	}
 	switch {
 	case v.line == nil:
@@ -110,6 +116,7 @@ func (t *Table) tuneVoice(s *session, v *voice, now time.Time) (inLoop func(), e
 			Played: func(id string) { t.played(s.id, r, id) },
 			Dialed: func() { t.dialed(s.id, r) },
 			Digit:  func(key string) { t.pressed(s.id, r, key, true) },
+			Own:    func(key string) { t.pressed(s.id, r, key, false) },
 		})
 		if err != nil {
 			return nil, err
@@ -122,7 +129,24 @@ func (t *Table) tuneVoice(s *session, v *voice, now time.Time) (inLoop func(), e
 	}
 	v.out = out
 	line, comfort := v.line, v.onlyComfort(now)
-	return func() { line.SetComfort(comfort) }, v.listen()
+	return func() { line.SetComfort(comfort) }, errors.Join(v.listen(), v.listenOwn())
+}
+
+// listenOwn gives the line an ear for keys while something is played, which may ask for one, if the party
+// has no other way to tell them.
+func (v *voice) listenOwn() (err error) {
+	wanted := v.play != nil && v.clock == 0 && v.st.readable()
+	switch {
+	case wanted && v.own == nil:
+		if v.own, err = transcode.NewEar(transcode.Told(v.st.said)); err != nil {
+			return err
+		}
+		v.line.SetOwn(v.own)
+	case !wanted && v.own != nil:
+		v.own = nil
+		v.line.SetOwn(nil)
+	}
+	return nil
 }
 
 // onlyComfort reports whether the line speaks only so that there is something.
@@ -181,10 +205,12 @@ func (t *Table) tuneDigits(s *session, v *voice) (old *transcode.KeyTap, err err
 			return old, err
 		}
 		t.keys[s.loop] = keys
-		t.work.Add(s.loop, keys)
 	}
 	r := v.st.relay
 	v.digits = keys.Tap(clock, func(key string) { t.pressed(s.id, r, key, false) })
+	if keys.Start() {
+		t.work.Add(s.loop, keys)
+	}
 	return old, nil
 }
 
@@ -200,7 +226,7 @@ func (v *voice) tend(now time.Time) bool {
 	case !v.beepEnd.IsZero() && now.After(v.beepEnd):
 		v.beepEnd = time.Time{}
 		return true
-	case v.line != nil || v.sent != before || !v.st.sayable() || !v.st.state.RTP.Proven:
+	case v.line != nil || v.sent != before || !v.st.sayable() || !v.st.state.RTP.Proven || v.st.passes():
 		v.since = time.Time{}
 	case v.since.IsZero():
 		v.since = now

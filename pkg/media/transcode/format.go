@@ -117,6 +117,11 @@ func equal(a, b *ctl.MediaFormat) bool {
 	return strings.EqualFold(a.Encoding, b.Encoding) && a.ClockRate == b.ClockRate && max(a.Channels, 1) == max(b.Channels, 1)
 }
 
+// TakesKeys reports whether a party takes telephone events.
+func TakesKeys(said *ctl.MediaStream) bool {
+	return said != nil && slices.ContainsFunc(said.Formats, func(f ctl.MediaFormat) bool { return isKeys(&f) })
+}
+
 // errFormat is of a format that the box has no codec for.
 func errFormat(f *ctl.MediaFormat) error {
 	return fmt.Errorf("no codec for %.40s/%d", f.Encoding, f.ClockRate)

@@ -12,11 +12,13 @@ import (
 // keysRing holds 300 packets of events: of all calls of a loop between two turns.
 const keysRing = 16 << 10
 
-// Keys tells which keys the parties of a loop press, by the events that they send. It is a job of a worker.
+// Keys tells which keys the parties of a loop press, by the events that they send. It is a job of a worker
+// while it has taps.
 type Keys struct {
 	ring *tap.Ring
 
 	mu     sync.Mutex // guards what follows
+	works  bool       // a worker has it
 	nextID uint32
 	heard  map[uint32]*KeyTap
 }
@@ -51,6 +53,15 @@ func (k *Keys) Tap(clock uint32, tell func(key string)) *KeyTap {
 	return t
 }
 
+// Start reports whether the job must be given to a worker, because it has none.
+func (k *Keys) Start() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	start := !k.works
+	k.works = true
+	return start
+}
+
 // Release says that no stream has the tap any more.
 func (t *KeyTap) Release() {
 	t.keys.mu.Lock()
@@ -82,5 +93,10 @@ func (k *Keys) Work(now int64) {
 	}
 }
 
-// Send reports that the job goes on: it sends nothing.
-func (k *Keys) Send(int64) bool { return true }
+// Send sends nothing. The job is over when it has no taps: a box without calls sleeps.
+func (k *Keys) Send(int64) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.works = len(k.heard) > 0
+	return k.works
+}

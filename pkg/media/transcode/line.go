@@ -22,6 +22,7 @@ type Tell struct {
 	Played func(id string)  // a sound has ended
 	Dialed func()           // the last key was told
 	Digit  func(key string) // the party that the line listens to pressed a key, told by tones
+	Own    func(key string) // the party that the line speaks to did
 }
 
 // Line speaks to a party: what another party says, what the box plays, keys. It is a job of a worker.
@@ -35,6 +36,7 @@ type Line struct {
 	// Of the worker.
 	mouth  *mouth
 	ear    *Ear
+	own    *Ear // of the party itself, for its keys only
 	player *sound.Player
 	playID string
 	beep   *sound.Player
@@ -60,6 +62,8 @@ type orders struct {
 	mouth   *mouth
 	ear     *Ear
 	hasEar  bool // also when ear is nil
+	own     *Ear
+	hasOwn  bool
 	player  *sound.Player
 	playID  string
 	hasPlay bool
@@ -90,6 +94,13 @@ func (l *Line) SetEar(ear *Ear) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.next.ear, l.next.hasEar = ear, true
+}
+
+// SetOwn makes the line listen for keys that its own party tells by tones, or not any more if ear is nil.
+func (l *Line) SetOwn(ear *Ear) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.next.own, l.next.hasOwn = ear, true
 }
 
 // Play makes the line play instead, until Played is told, or end what it plays if p is nil.
@@ -150,6 +161,16 @@ func (l *Line) take() {
 	if o.hasEar {
 		l.ear = o.ear
 	}
+	if o.hasOwn {
+		l.own = o.own
+	}
+	if l.own != nil && (o.hasOwn || o.mouth != nil) {
+		l.own.begin(l.mouth.way.rate, func(p dtmf.Press) {
+			if !p.Ended {
+				l.tell.Own(p.Event.String())
+			}
+		})
+	}
 	if l.ear != nil && (o.hasEar || o.mouth != nil) {
 		var pressed func(dtmf.Press)
 		if !l.ear.hasKeys() {
@@ -186,6 +207,10 @@ func (l *Line) setMouth(m *mouth) {
 // speak makes a frame.
 func (l *Line) speak(now int64) {
 	m := l.mouth
+	if l.own != nil {
+		l.own.drain(func(header.Packet, []byte, uint32, int64) {}) // it tells no events
+		l.own.read(l.heard, l.at)
+	}
 	clear(l.frame)
 	if l.ear != nil {
 		l.ear.drain(l.event)

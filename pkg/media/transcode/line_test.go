@@ -62,6 +62,7 @@ func newRig(t testing.TB, takes ...ctl.MediaFormat) *rig {
 		Played: func(id string) { r.events = append(r.events, "played "+id) },
 		Dialed: func() { r.events = append(r.events, "dialed") },
 		Digit:  func(key string) { r.events = append(r.events, "digit "+key) },
+		Own:    func(key string) { r.events = append(r.events, "own "+key) },
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -322,6 +323,31 @@ func TestTonesBecomeEvents(t *testing.T) {
 	}
 	if got != "0123" || ends != 12 || fmt.Sprint(r.events) != "[digit 0 digit 1 digit 2 digit 3]" {
 		t.Errorf("told %q with %d ends, %v", got, ends, r.events)
+	}
+}
+
+// A party that hears a text and has tones only presses a key.
+func TestKeysOfWhoHearsASound(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, pcmu)
+	own, err := NewEar([]ctl.MediaFormat{pcmu})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.SetOwn(own)
+	r.Play(player(t, ctl.MediaSound{Tone: "busy", Loop: true}), "")
+	other := newRig(t, pcmu)
+	other.Dial([]dtmf.Event{1}, 100*time.Millisecond)
+	for range 40 {
+		other.turn()
+		own.Hear(other.to.heard[len(other.to.heard)-1], r.now)
+		r.turn()
+	}
+	if fmt.Sprint(r.events) != "[own 1]" {
+		t.Errorf("told %v", r.events)
+	}
+	if got := snr(decode(t, pcmu, 8000, r.to.heard)[800:2400], 8000, 425); got < 20 {
+		t.Errorf("what it hears stands %.1f dB over all else", got)
 	}
 }
 

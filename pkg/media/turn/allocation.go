@@ -21,11 +21,9 @@ const (
 	maxPermissions  = 32               // the candidates of a party
 	maxChannels     = 16
 	firstChannel    = 0x4000 // RFC 8656 §12
-	// RFC 8656 §12, not followed: it ends at 0x4fff, the rule before it at 0x7fff, and coturn's client takes any
-	// of those.
-	lastChannel = 0x7fff
-	packetSize  = 2048
-	dataRoom    = 64 // head and address around what a peer sent
+	lastChannel     = 0x7ffe // RFC 8656 §12, not followed: it ends at 0x4fff, which older clients do not know
+	packetSize      = 2048
+	dataRoom        = 64 // head and address around what a peer sent
 )
 
 // client is where a client is: its address, and the one of ours that it sends to.

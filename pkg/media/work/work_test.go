@@ -141,7 +141,7 @@ func BenchmarkTurn(b *testing.B) {
 	p := New(1, slog.New(slog.DiscardHandler))
 	l := &loop{start: time.Now()}
 	for range 100 {
-		p.Add(l, &job{turns: 1 << 60})
+		p.Add(l, &job{turns: 1 << 30})
 	}
 	w := p.workers[0]
 	w.take()

@@ -23,20 +23,27 @@ func (s *Subnet) choose(t *Table, client, mac string, asked netip.Addr, now time
 	start := startOf(client)
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if now.Before(t.full[s.Zone]) {
+		return netip.Addr{}, false
+	}
 	if a, ok := s.search(start, func(a netip.Addr) bool { return t.freshLocked(a, now) }); ok {
 		return a, true
 	}
-	return s.search(start, func(a netip.Addr) bool { return t.freeLocked(a, client, now) })
+	a, ok := s.search(start, func(a netip.Addr) bool { return t.freeLocked(a, client, now) })
+	if !ok {
+		t.full[s.Zone] = now.Add(fullTime)
+	}
+	return a, ok
 }
+
+// fullTime is how long ranges that were found full are not searched again: a look at 65,536 addresses
+// takes milliseconds, and strangers can ask for it a hundred times a second.
+const fullTime = time.Second
 
 // grants reports whether a client without a reservation may have this address.
 func (s *Subnet) grants(t *Table, a netip.Addr, client string, now time.Time) bool {
 	return a.Is4() && s.inRange(a) && s.usable(a) && t.free(a, client, now)
 }
-
-// maxSearch bounds how many addresses are looked at for one message, whoever sends it: in a range
-// that is larger and nearly full, a host is offered one of those behind its own place or none.
-const maxSearch = 8192
 
 // search goes once round all ranges, from a place of the client's own.
 func (s *Subnet) search(start uint64, ok func(netip.Addr) bool) (netip.Addr, bool) {
@@ -44,9 +51,9 @@ func (s *Subnet) search(start uint64, ok func(netip.Addr) bool) (netip.Addr, boo
 	for _, r := range s.Ranges {
 		total += r.size()
 	}
-	for i := range min(total, maxSearch) {
+	for i := range min(total, maxRange) {
 		a := s.nth(int((start + uint64(i)) % uint64(total)))
-		if s.usable(a) && ok(a) {
+		if ok(a) && s.usable(a) { // the first is the cheaper question
 			return a, true
 		}
 	}

@@ -17,6 +17,7 @@ import (
 	names "github.com/coraltele/sanchar/pkg/network/dns"
 	"github.com/coraltele/sanchar/pkg/network/netmon"
 	"github.com/coraltele/sanchar/pkg/network/ntp"
+	"github.com/coraltele/sanchar/pkg/network/onlink"
 	"github.com/coraltele/sanchar/pkg/network/probe"
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
 )
@@ -42,7 +43,7 @@ func (u uplink) gateway(ctx context.Context) finding {
 	}
 	target := probe.Target{Addr: gw, Iface: u.Link}
 	if gw.IsLinkLocalUnicast() {
-		target.Addr = gw.WithZone(u.Link)
+		target.Addr = gw.WithZone(onlink.Zone(l.Index))
 	}
 	got, took := 0, time.Duration(0)
 	opt := probe.Options{Count: 3, Interval: 200 * time.Millisecond, Timeout: time.Second}
