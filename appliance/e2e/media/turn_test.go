@@ -5,9 +5,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
-	"time"
 
-	"github.com/coraltele/sanchar/pkg/media/turn"
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
 	"github.com/coraltele/sanchar/pkg/testkit/boxtest"
 	"github.com/coraltele/sanchar/pkg/testkit/capture"
@@ -62,24 +60,36 @@ func TestTURN(t *testing.T) {
 	s := open(t, "alice")
 	near, far := s.lab.Host(t, "near"), s.lab.Host(t, "far")
 	seen := capture.Start(t, near)
-	secret := []byte("a secret of the site, of 32 bytes")
-	if _, err := s.box.Media().SetReach(t.Context(), ctl.MediaReach{STUN: true, Realm: boxtest.Domain, Secret: secret}); err != nil {
+	sw := s.box.Switch()
+	st, err := sw.MediaPolicy(t.Context())
+	if err == nil {
+		st.STUN, st.TURN = ctl.On, ctl.On
+		_, err = sw.SetMediaPolicy(t.Context(), ctl.MediaPolicyChange{Policy: st.MediaPolicy, Was: st.Number, Who: "test"})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := sw.Users(t.Context(), ctl.UserQuery{Limit: 1})
+	if err != nil || len(page.Users) != 1 {
+		t.Fatalf("users %+v, %v", page, err)
+	}
+	given, err := sw.ReachCredentials(t.Context(), ctl.ReachRequest{User: page.Users[0].ID})
+	if err != nil {
 		t.Fatal(err)
 	}
 	peer := echo(t, far)
-	user, password := turn.Issue(secret, "alice", time.Now().Add(time.Hour))
 	whole := fmt.Sprintf("tot_send_msgs=%d, tot_recv_msgs=%d", relayed, relayed)
 	for _, c := range []struct {
 		name, password string
 		peer           netip.AddrPort
 		through        bool
 	}{
-		{"relayed", password, peer, true},
-		{"wrong password", password + "x", peer, false},
-		{"the box's page", password, netip.AddrPortFrom(far.Box4, boxtest.HTTPS), false},
-		{"the box's loopback", password, netip.MustParseAddrPort("127.0.0.1:5060"), false},
+		{"relayed", given.Password, peer, true},
+		{"wrong password", given.Password + "x", peer, false},
+		{"the box's page", given.Password, netip.AddrPortFrom(far.Box4, boxtest.HTTPS), false},
+		{"the box's loopback", given.Password, netip.MustParseAddrPort("127.0.0.1:5060"), false},
 	} {
-		if got := coturn(near, user, c.password, c.peer); strings.Contains(got, whole) != c.through {
+		if got := coturn(near, given.Username, c.password, c.peer); strings.Contains(got, whole) != c.through {
 			t.Errorf("%s: %s", c.name, got)
 		}
 	}
