@@ -14,7 +14,7 @@ GOFUMPT     := $(GO) run mvdan.cc/gofumpt@v0.12.0
 STATICCHECK := $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 # Debian packages of the peers that tests and benchmarks talk to.
-PEERS := linphone-cli baresip-core sip-tester kamailio rtpengine-daemon tshark sox espeak-ng ffmpeg chromium iproute2 nftables openssl sqlite3 udhcpc user-mode-linux
+PEERS := linphone-cli baresip-core sip-tester kamailio rtpengine-daemon tshark sox espeak-ng ffmpeg chromium iproute2 nftables openssl sqlite3 udhcpc user-mode-linux coturn
 
 FUZZTIME ?= 20s
 

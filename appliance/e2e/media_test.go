@@ -10,6 +10,7 @@ import (
 	"github.com/coraltele/sanchar/pkg/testkit/baresip"
 	"github.com/coraltele/sanchar/pkg/testkit/boxtest"
 	"github.com/coraltele/sanchar/pkg/testkit/linphone"
+	"github.com/coraltele/sanchar/pkg/testkit/tone"
 )
 
 // party is a phone of any make in a call with another.
@@ -56,7 +57,8 @@ func (s *scene) party(maker, user, encryption string) party {
 	})}
 }
 
-// Phones that protect their media in any two ways hear each other, and the record has what each leg was.
+// Phones that protect their media in any two ways hear each other, the record has what each leg was, and
+// what the site records has each party on a channel of its own.
 func TestEveryPairOfEncryptions(t *testing.T) {
 	t.Parallel()
 	names := map[string]string{"": record.ProtectionNone, "srtp": record.ProtectionSDES, "dtls": record.ProtectionDTLS}
@@ -67,6 +69,8 @@ func TestEveryPairOfEncryptions(t *testing.T) {
 					t.Parallel()
 					s := open(t, "alice", "bob")
 					s.policy(map[string]ctl.MediaRules{"alice": only(alice), "bob": only(bob)})
+					api := s.box.API(s.hosts["alice"])
+					api.Record(ctl.RecordingRule{Name: "all", Side: ctl.SideAny, Record: ctl.RecordAlways, Notice: ctl.NoticeNone, Refused: "go on"})
 					a, b := s.party(makers[0], "alice", alice), s.party(makers[1], "bob", bob)
 					s.conversation(a, b, "alice", "bob")
 					s.conversation(b, a, "bob", "alice")
@@ -79,9 +83,29 @@ func TestEveryPairOfEncryptions(t *testing.T) {
 							t.Errorf("record of %s calling: %v, want %v", r.Caller.User, got, want)
 						}
 					}
+					for _, rec := range api.Recordings(2) {
+						bothTones(t, api, rec)
+					}
 				})
 			}
 		}
+	}
+}
+
+// bothTones checks that a recording has the tone of each party on its own channel.
+func bothTones(t *testing.T, api *boxtest.API, rec record.Recording) {
+	t.Helper()
+	left, right := api.Play(rec)
+	for _, c := range []struct {
+		sound       tone.Sound
+		said, other string
+	}{{left, rec.Caller.User, rec.Callee.User}, {right, rec.Callee.User, rec.Caller.User}} {
+		if !c.sound.Clean(hertz(c.said), hertz(c.other)) {
+			t.Errorf("the recording of %s calling has on the channel of %s: %s", rec.Caller.User, c.said, c.sound.Describe(hertz(c.said), hertz(c.other)))
+		}
+	}
+	if rec.Broken || rec.Why != "policy" {
+		t.Errorf("recording %+v", rec)
 	}
 }
 

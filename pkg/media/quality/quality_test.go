@@ -47,7 +47,7 @@ func TestWatch(t *testing.T) {
 		},
 		"held, which excuses it":          {[]Look{heard(0, a), held(5, 0), held(60, 0)}, []string{"started"}},
 		"held while silent":               {[]Look{heard(0, a), quiet(4, 0, false), held(5, 0), held(6, 0)}, []string{"started", "silent"}},
-		"silence counts from the end":     {[]Look{heard(0, a), held(60, 0), quiet(61, 0, false), quiet(63, 0, false)}, []string{"started"}},
+		"silence counts from the end":     {[]Look{heard(0, a), held(60, 0), quiet(61, 0, false), quiet(62, 0, false)}, []string{"started"}},
 		"silent after a hold":             {[]Look{heard(0, a), held(60, 0), quiet(61, 0, false), quiet(64, 0, false)}, []string{"started", "silent"}},
 		"moved":                           {[]Look{heard(0, a), heard(1, b), heard(2, b)}, []string{"started", "moved"}},
 		"no news while proving anew":      {[]Look{heard(0, a), heard(1, netip.AddrPort{}), heard(2, a)}, []string{"started"}},

@@ -10,8 +10,9 @@ import (
 )
 
 // SilenceLimit is how long a party that should send may be silent before it is told: longer than
-// any pause between comfort noise packets that we saw, short enough for a caller who says "hello?".
-const SilenceLimit = 3 * time.Second
+// any pause between comfort noise packets that we saw, and with a second until the next look no more
+// than three, in which a caller says "hello?".
+const SilenceLimit = 2 * time.Second
 
 // FirstLimit is how long a party may take to its first packet while the other is heard: nobody begins with
 // a pause.

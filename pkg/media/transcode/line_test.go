@@ -229,6 +229,33 @@ func TestKeysCrossClocks(t *testing.T) {
 	}
 }
 
+// Copies of an event's end that come long after it are of the same press.
+func TestEndOfAKeyThatComesLate(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, full, keys2)
+	ear := r.listen(pcmu, keys)
+	all := keyPackets(keys, 5, 4711, 8)
+	for i, p := range all {
+		if i == len(all)-1 {
+			for range 2 * endFrames {
+				r.turn()
+			}
+		}
+		ear.Hear(p, r.now)
+		r.turn()
+	}
+	r.turn()
+	times := map[uint32]int{}
+	for _, p := range r.to.heard {
+		if p.PayloadType() == keys2.PayloadType {
+			times[p.Timestamp()]++
+		}
+	}
+	if len(times) != 1 {
+		t.Errorf("one press became events at %v", times)
+	}
+}
+
 // heardKeys are those that a party that detects tones hears.
 func heardKeys(pcm []int16, rate int) (all string) {
 	d := dtmf.NewDetector(rate, func(p dtmf.Press) {

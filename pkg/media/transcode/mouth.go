@@ -116,6 +116,7 @@ type keySender struct {
 
 	// Of an event that another party sends.
 	from, to uint32 // its timestamp there, and here
+	known    bool   // there was one
 	active   bool
 	quiet    int // frames without a packet of it
 }
@@ -182,9 +183,13 @@ const idleFrames = int(dtmf.Patience / frameTime)
 // (RFC 4733 §2.3.5).
 func (m *mouth) carry(p header.Packet, payload dtmf.Payload, clock uint32) {
 	k := &m.events
-	if !k.active || k.from != p.Timestamp() {
-		k.active, k.from, k.to = true, p.Timestamp(), m.keyTime()
+	fresh := !k.known || k.from != p.Timestamp()
+	if fresh {
+		k.known, k.from, k.to = true, p.Timestamp(), m.keyTime()
 	}
+	// RFC 4733 §2.5.1.4: the end comes three times. A copy that is late is of the same press, and speech
+	// does not wait for it again.
+	k.active = fresh || k.active || !payload.End
 	k.quiet = 0
 	payload.Duration = uint16(min(uint64(payload.Duration)*uint64(m.out.Clock)/uint64(max(clock, 1)), dtmf.MaxDuration))
 	m.putKey(p.Marker(), k.to, payload)

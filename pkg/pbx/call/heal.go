@@ -16,6 +16,9 @@ const (
 	healPause = 2 * time.Second
 )
 
+// faultRecording is the cause where a call could not be recorded: nothing that its media does cures that.
+const faultRecording = "recording"
+
 // askedAnew is the cure where a party's media came after an offer.
 const askedAnew = "the phone was asked for its media again (re-INVITE)"
 
@@ -26,7 +29,11 @@ func (c *Call) heal(l *Leg, ev ctl.MediaEvent) {
 		c.fault(l, ev.Kind, ev.Text)
 		c.after(healPause, func() { c.askAnew(l) })
 	case ctl.MediaCured:
-		c.cured(l, ev.Text)
+		how := ev.Text
+		if l.healed > 0 {
+			how = askedAnew + ": " + how
+		}
+		c.cured(l, how)
 	case ctl.MediaResumed:
 		if l.healed > 0 {
 			c.cured(l, askedAnew)
@@ -77,9 +84,12 @@ func (c *Call) fault(l *Leg, cause, text string) {
 	c.changed()
 }
 
+// cured writes down what helped, with all faults of a leg: one often shows in several ways.
 func (c *Call) cured(l *Leg, how string) {
-	if f := c.lastFault(l); f != nil && f.Cure == "" {
-		f.Cure = how
-		c.changed()
+	for i := range c.rec.Faults {
+		if f := &c.rec.Faults[i]; f.Role == l.role && f.Cure == "" && f.Cause != faultRecording {
+			f.Cure = how
+			c.changed()
+		}
 	}
 }

@@ -158,7 +158,7 @@ func (c *Call) recordStart() {
 	err := c.tellRecorder(ctl.MediaRecord{ID: id, Do: ctl.RecordStart, Legs: c.channels(), Video: p.Video, Format: p.Format, Beep: p.Beep, About: about})
 	if err != nil {
 		t.state = ctl.RecordingOff
-		c.fault(c.a, "recording", "the call could not be recorded: "+problem.Of(err).Text)
+		c.fault(c.a, faultRecording, "the call could not be recorded: "+problem.Of(err).Text)
 		c.changed()
 		return
 	}
@@ -261,7 +261,7 @@ func (c *Call) tapeEvent(ev ctl.MediaEvent) bool {
 	case ctl.MediaRecording:
 		if t := &c.tape; ev.ID == t.id && strings.HasPrefix(ev.Text, "failed") {
 			t.state, t.id = ctl.RecordingOff, ""
-			c.fault(c.a, "recording", ev.Text)
+			c.fault(c.a, faultRecording, ev.Text)
 			c.changed()
 		}
 		return true

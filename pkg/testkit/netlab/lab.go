@@ -61,6 +61,32 @@ func (l *Lab) Host(t testing.TB, name string) *Host {
 	return h
 }
 
+// Behind adds a host with a wire to another, which is made a router: what the router does with packets,
+// such as rewriting their addresses, is for the test to say. It finds the box where the router does.
+func (l *Lab) Behind(t testing.TB, router *Host, name string) *Host {
+	t.Helper()
+	l.wires++
+	h := l.newHost(t, name)
+	h.V4 = netip.AddrFrom4([4]byte{10, 18, byte(l.wires), 2})
+	gateway := netip.AddrFrom4([4]byte{10, 18, byte(l.wires), 1})
+	near := fmt.Sprintf("in%d", l.wires)
+	err := router.Do(func() error {
+		wire := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: near}, PeerName: "eth0", PeerNamespace: netlink.NsFd(h.ns)}
+		if err := netlink.LinkAdd(wire); err != nil {
+			return err
+		}
+		return errors.Join(raise(near, gateway), os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0o600))
+	})
+	if err == nil {
+		err = h.Do(func() error { return errors.Join(raise("eth0", h.V4), routeVia(gateway)) })
+	}
+	if err != nil {
+		t.Fatalf("wire of %s to %s: %v", name, router.Name, err)
+	}
+	h.Box4 = router.Box4
+	return h
+}
+
 // newHost makes a namespace with a loopback interface that is up.
 func (l *Lab) newHost(t testing.TB, name string) *Host {
 	t.Helper()

@@ -17,10 +17,13 @@ type Call struct {
 	line   *Line
 	dialog request // of what we send within it
 	media  *net.UDPConn
+	ended  chan struct{} // closed when the far end hung up
+	over   sync.Once
+
+	mu     sync.Mutex     // guards what follows
 	remote netip.AddrPort // where media goes
 	heard  string         // what the far end has said of its media, with the message
-	ended  chan struct{}  // closed when the far end hung up
-	over   sync.Once
+	offers int            // of the far end in the call
 }
 
 // newCall opens a call's media.
@@ -39,10 +42,25 @@ func (l *Line) newCall(callID string) *Call {
 }
 
 // Media returns the socket of the call's media, and where it goes.
-func (c *Call) Media() (*net.UDPConn, netip.AddrPort) { return c.media, c.remote }
+func (c *Call) Media() (*net.UDPConn, netip.AddrPort) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.media, c.remote
+}
 
 // Heard returns the message in which the far end has described its media.
-func (c *Call) Heard() string { return c.heard }
+func (c *Call) Heard() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.heard
+}
+
+// Reoffered returns how often the far end has offered its media anew.
+func (c *Call) Reoffered() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.offers
+}
 
 // sdp offers or answers PCMU, or what the line says.
 func (c *Call) sdp() string {
@@ -55,6 +73,8 @@ func (c *Call) sdp() string {
 
 // takeSDP remembers where the far end wants media.
 func (c *Call) takeSDP(text string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.heard = text
 	var addr string
 	var port int
@@ -90,13 +110,50 @@ func (l *Line) Invite(to string) (*Call, error) {
 	if sipside.Status(got) != 200 {
 		return nil, fmt.Errorf("INVITE of %s to %s was answered: %q", l.User, to, got)
 	}
-	r.method, r.to, r.target = "ACK", sipside.Header(got, "To"), uri(sipside.Header(got, "Contact"))
+	r.to, r.target = sipside.Header(got, "To"), uri(sipside.Header(got, "Contact"))
+	l.acknowledge(r)
+	c.dialog = r
+	return c, c.takeSDP(got)
+}
+
+// acknowledge answers the 200 of the line's last INVITE.
+func (l *Line) acknowledge(r request) {
+	r.method = "ACK"
 	l.mu.Lock()
 	cseq := l.cseq
 	l.mu.Unlock()
 	l.send(l.text(r, cseq, "", ""))
-	c.dialog = r
-	return c, c.takeSDP(got)
+}
+
+// Offer says again, in the call, how the line receives its media: what Say writes now.
+func (c *Call) Offer() error {
+	r := c.dialog
+	r.method = "INVITE"
+	got := c.line.ask(r, c.sdp())
+	if sipside.Status(got) != 200 {
+		return fmt.Errorf("INVITE of %s in a call was answered: %q", c.line.User, got)
+	}
+	c.line.acknowledge(r)
+	return c.takeSDP(got)
+}
+
+// reoffered takes an offer of the far end in a call.
+func (l *Line) reoffered(c *Call, invite string) {
+	c.mu.Lock()
+	c.offers++
+	c.mu.Unlock()
+	if err := c.takeSDP(invite); err != nil {
+		l.t.Errorf("%s is offered in a call: %v", l.User, err)
+	}
+	l.reply(invite, "200 OK", "", c.sdp())
+}
+
+// Transfer asks the far end's side to call another user instead, and returns what was answered to that.
+func (c *Call) Transfer(to string) (status int) {
+	r := c.dialog
+	r.method = "REFER"
+	r.more = "Refer-To: <sip:" + to + "@" + sipside.Domain + ">\r\n"
+	return sipside.Status(c.line.ask(r, ""))
 }
 
 // Answer waits for a call and takes it.

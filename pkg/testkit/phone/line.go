@@ -71,6 +71,7 @@ func Register(t testing.TB, h *netlab.Host, user, password string, server netip.
 // request is what is sent: its parts are filled in by ask.
 type request struct {
 	method, target, to, from, callID string
+	more                             string // header lines of its own
 }
 
 // outside returns a request outside of dialogs.
@@ -85,9 +86,9 @@ func (l *Line) text(r request, cseq int, authorization, body string) string {
 		kind = "Content-Type: application/sdp\r\n"
 	}
 	return fmt.Sprintf("%s %s SIP/2.0\r\nVia: SIP/2.0/UDP %s;branch=z9hG4bK%s-%d-%s;rport\r\nMax-Forwards: 70\r\nFrom: %s\r\nTo: %s\r\nCall-ID: %s\r\nCSeq: %d %s\r\n"+
-		"Contact: <sip:%s@%s>\r\n%s%sContent-Length: %d\r\n\r\n%s",
+		"Contact: <sip:%s@%s>\r\n%s%s%sContent-Length: %d\r\n\r\n%s",
 		r.method, r.target, l.at, r.callID, cseq, r.method, r.from, r.to, r.callID, cseq, r.method, l.User, l.at,
-		strings.ReplaceAll(authorization, "\n", "\r\n"), kind, len(body), body)
+		strings.ReplaceAll(authorization, "\n", "\r\n"), r.more, kind, len(body), body)
 }
 
 // ask sends a request, again if need be and with credentials if asked for, and returns the final
@@ -154,11 +155,13 @@ func (l *Line) read() {
 			l.answers <- text
 		case method == "INVITE" && c == nil:
 			l.invites <- text
-		case method == "ACK":
+		case method == "INVITE" && strings.Contains(sipside.Header(text, "To"), ";tag="):
+			l.reoffered(c, text)
+		case method == "ACK", method == "INVITE": // or the same again
 		case method == "BYE" && c != nil:
 			l.reply(text, "200 OK", "", "")
 			c.over.Do(func() { close(c.ended) })
-		case method == "OPTIONS":
+		case method == "OPTIONS", method == "NOTIFY":
 			l.reply(text, "200 OK", "", "")
 		default:
 			l.reply(text, "481 Call Does Not Exist", "", "")

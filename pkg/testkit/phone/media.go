@@ -49,7 +49,8 @@ func talk(calls []*Call, quit <-chan struct{}) {
 			binary.BigEndian.PutUint16(packet[2:], uint16(n))
 			binary.BigEndian.PutUint32(packet[4:], uint32(n*frameSize))
 			binary.BigEndian.PutUint32(packet[8:], uint32(i+1))
-			_, _ = c.media.WriteToUDPAddrPort(packet, c.remote) // a relay that is away refuses it: the capture tells
+			media, remote := c.Media()
+			_, _ = media.WriteToUDPAddrPort(packet, remote) // a relay that is away refuses it: the capture tells
 		}
 	}
 }

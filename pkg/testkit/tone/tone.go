@@ -122,6 +122,48 @@ func windowClean(samples []int16, rate int, want float64, others []float64) bool
 	})
 }
 
+// heardIn is how long the pieces are in which Heard looks for a tone.
+const heardIn = Window / 5
+
+// Heard returns how much of the sound has a tone.
+func (s Sound) Heard(hz float64) (d time.Duration) {
+	size := int(heardIn.Seconds() * float64(s.Rate))
+	for at := 0; size > 0 && at+size <= len(s.Samples); at += size {
+		if amplitude(s.Samples[at:at+size], s.Rate, hz) > Loud {
+			d += heardIn
+		}
+	}
+	return d
+}
+
+// SNR compares the sound with a pure tone of the phase and loudness that fit it best, and returns the
+// ratio of the tone to all the rest in dB: that of the worst window of the best Enough of sound.
+func (s Sound) SNR(hz float64) float64 {
+	best, size := 0.0, int(Window.Seconds()*float64(s.Rate))
+	for at := 0; size > 0 && at+Windows*size <= len(s.Samples); at += size / 10 {
+		worst := math.Inf(1)
+		for i := range Windows {
+			worst = min(worst, snr(s.Samples[at+i*size:at+(i+1)*size], s.Rate, hz))
+		}
+		best = max(best, worst)
+	}
+	return best
+}
+
+// snr fits a sine to samples, whose windows hold whole periods: sine and cosine do not disturb each other.
+func snr(samples []int16, rate int, hz float64) float64 {
+	var sin, cos, all float64
+	for i, v := range samples {
+		x, at := float64(v), 2*math.Pi*hz*float64(i)/float64(rate)
+		sin, cos, all = sin+x*math.Sin(at), cos+x*math.Cos(at), all+x*x
+	}
+	tone := 2 * (sin*sin + cos*cos) / float64(len(samples))
+	if all <= tone {
+		return 0 // silence, or nothing but the tone, which no codec leaves
+	}
+	return 10 * math.Log10(tone/(all-tone))
+}
+
 // Silent reports whether the sound is long enough and none of the tones is in any of its windows.
 func (s Sound) Silent(tones ...float64) bool {
 	size := int(Window.Seconds() * float64(s.Rate))
