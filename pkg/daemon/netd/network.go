@@ -35,6 +35,9 @@ func (d *Daemon) newNetwork() error {
 	if err != nil {
 		return err
 	}
+	if d.cfg.Manage && d.cfg.Resolv != "" {
+		d.followers = append(d.followers, d.writeResolv)
+	}
 	log := slogx.Part(d.cfg.Log, "netman")
 	d.network = netman.NewNetwork(clients, health.New(health.Check, slogx.Part(d.cfg.Log, "health")))
 	d.manager = netman.New(netman.Config{
