@@ -1,9 +1,13 @@
 package network
 
 import (
+	"encoding/json"
 	"net/netip"
+	"strings"
 	"testing"
 
+	"github.com/coraltele/sanchar/pkg/base/problem"
+	"github.com/coraltele/sanchar/pkg/platform/ctl"
 	"github.com/coraltele/sanchar/pkg/testkit/boxtest"
 	"github.com/coraltele/sanchar/pkg/testkit/linphone"
 	"github.com/coraltele/sanchar/pkg/testkit/netlab"
@@ -37,6 +41,11 @@ func TestAPhoneInTheVLANCallsOneOutside(t *testing.T) {
 	t.Parallel()
 	lab, outside, inside := newOffice(t)
 	g := startGateway(t, lab.Box, office, "alice", "bob")
+	taking := strings.Replace(office, `"nat": {`, `"nat": {"forwards": [{"name": "other", "zone": "internet", "protocol": "udp", "ports": "5060", "to": "198.18.2.2"}], `, 1)
+	_, err := g.netd.Propose(t.Context(), ctl.NetProposal{Document: json.RawMessage(taking)})
+	if faults := problem.Of(err).Faults; len(faults) != 1 || faults[0].Path != "nat.forwards[0].ports" {
+		t.Errorf("a forward of the box's SIP port: %v", err)
+	}
 	alice, bob := g.phone(t, inside, "alice", 440), g.phone(t, outside, "bob", 880)
 	out, in := connect(alice, bob)
 	talk(alice, bob)
