@@ -128,6 +128,8 @@ func TestQuestions(t *testing.T) {
 		{"net apply -", `{"hostname":"pbx"}`, 1, []string{"netd manages no network here", "To do: start it with --manage"}},
 		{"net set-address eth0 10.0.0.1/24", "", 1, []string{"the document has no zones"}},
 		{"net set-address eth0", "", 2, []string{"net set-address needs LINK ADDRESS/LENGTH|dhcp [GATEWAY]"}},
+		{"net add-peer wg0 ann --endpoint vpn.example.com", "", 1, []string{"there is no tunnel wg0"}},
+		{"net remove-peer wg0 ann", "", 1, []string{"tunnel wg0 has no peer ann"}},
 		{"net confirm", "", 1, []string{"no change waits for a confirmation"}},
 		{"net revert", "", 1, []string{"no change waits for a confirmation"}},
 		{"net restore x", "", 2, []string{"needs the number of a revision"}},
