@@ -59,6 +59,8 @@ func commands() []command {
 		{"net restore", "NUMBER", "apply the network of a revision; it goes back by itself unless it is confirmed", netRestore},
 		{"net add-peer", "LINK NAME --endpoint HOST[:PORT]", "let a phone or computer in by a WireGuard tunnel, and show its settings and their QR code, once", netAddPeer},
 		{"net remove-peer", "LINK NAME", "let a peer of a tunnel in no more", netRemovePeer},
+		{"net firewall", "", "tell the firewall's rules with what they counted, and who is banned", netFirewall},
+		{"net unban", "ADDRESS", "let a source be heard again that guessed passwords", netUnban},
 		{"net diag", "[--trunk HOST]", "find out what is wrong with the network, and what to do", netDiag},
 		{"net ping", "HOST", "ask a host whether it is there", netPing},
 		{"net trace", "HOST", "find the way to a host", netTrace},

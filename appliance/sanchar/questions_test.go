@@ -130,6 +130,8 @@ func TestQuestions(t *testing.T) {
 		{"net set-address eth0", "", 2, []string{"net set-address needs LINK ADDRESS/LENGTH|dhcp [GATEWAY]"}},
 		{"net add-peer wg0 ann --endpoint vpn.example.com", "", 1, []string{"there is no tunnel wg0"}},
 		{"net remove-peer wg0 ann", "", 1, []string{"tunnel wg0 has no peer ann"}},
+		{"net firewall", "", 0, []string{"NOT ENFORCED", "PACKETS"}},
+		{"net firewall --json", "", 0, []string{`"enforced": false`}},
 		{"net confirm", "", 1, []string{"no change waits for a confirmation"}},
 		{"net revert", "", 1, []string{"no change waits for a confirmation"}},
 		{"net restore x", "", 2, []string{"needs the number of a revision"}},
