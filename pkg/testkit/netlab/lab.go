@@ -170,6 +170,24 @@ func routeVia(gateway netip.Addr) error {
 	return nil
 }
 
+// Wire adds one more wire between two hosts. Its ends have no addresses and are up.
+func (l *Lab) Wire(t testing.TB, a *Host, nameA string, b *Host, nameB string) {
+	t.Helper()
+	err := a.Do(func() error {
+		wire := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: nameA}, PeerName: nameB, PeerNamespace: netlink.NsFd(b.ns)}
+		if err := netlink.LinkAdd(wire); err != nil {
+			return err
+		}
+		return raise(nameA)
+	})
+	if err == nil {
+		err = b.Do(func() error { return raise(nameB) })
+	}
+	if err != nil {
+		t.Fatalf("wire from %s to %s: %v", a.Name, b.Name, err)
+	}
+}
+
 // Rename gives one of the host's links another name, as a board or a kernel with VLANs has it.
 func (h *Host) Rename(t testing.TB, from, to string) {
 	t.Helper()
