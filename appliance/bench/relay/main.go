@@ -38,7 +38,10 @@ type settler interface {
 }
 
 // relayPorts are where the callers of a call send to. One that sends nothing has none.
-type relayPorts struct{ a, b netip.AddrPort }
+type relayPorts struct {
+	a, b netip.AddrPort
+	kind kind
+}
 
 type options struct {
 	calls, verbs              []int
@@ -46,7 +49,7 @@ type options struct {
 	genCPU, relayCPU          int
 	mediad, before, rtpengine string
 	netd                      string
-	plain, kernel, srtp       bool
+	plain, kernel, kinds      bool
 }
 
 func main() {
@@ -74,7 +77,7 @@ func parseFlags() (o options, err error) {
 	flag.StringVar(&o.before, "before", "", "path of another mediad to compare with")
 	flag.StringVar(&o.netd, "netd", "", "path of netd, to measure mediad with the kernel passing media on")
 	flag.BoolVar(&o.kernel, "kernel", false, "measure the cable alone and nftables too")
-	flag.BoolVar(&o.srtp, "srtp", false, "measure rtpengine and mediad with SRTP on the way out too, one way")
+	flag.BoolVar(&o.kinds, "kinds", false, "measure rtpengine and mediad with SRTP on the way out, recording and transcoding too")
 	flag.BoolVar(&o.plain, "plain", false, "measure mediad without io_uring too")
 	flag.Parse()
 	if o.calls, err = numbers("-calls", *calls, maxCalls); err != nil {
@@ -145,11 +148,13 @@ func relays(o options) (all []relay) {
 	if o.kernel {
 		all = append(all, &nftables{})
 	}
-	if o.srtp && o.rtpengine != "" {
-		all = append(all, &rtpengine{path: o.rtpengine, cpu: o.relayCPU, secure: true})
-	}
-	if o.srtp && o.mediad != "" {
-		all = append(all, &mediad{title: "mediad" + srtpTitle(true), path: o.mediad, ports: "10000-24999", cpu: o.relayCPU, secure: true})
+	for _, k := range [...]kind{secured, recorded, transcoded} {
+		if o.kinds && o.rtpengine != "" {
+			all = append(all, &rtpengine{path: o.rtpengine, cpu: o.relayCPU, kind: k})
+		}
+		if o.kinds && o.mediad != "" {
+			all = append(all, &mediad{title: k.title("mediad"), path: o.mediad, ports: "10000-24999", cpu: o.relayCPU, kind: k})
+		}
 	}
 	return all
 }
@@ -208,7 +213,7 @@ func prepare(ctx context.Context, w *world, r relay, n int) (*bout, error) {
 		if err != nil {
 			return nil, fmt.Errorf("call %d: %w", i, err)
 		}
-		b.tx.head, b.rx.head = !ports.b.IsValid(), !ports.b.IsValid()
+		b.tx.head, b.rx.head, b.rx.other = ports.kind == secured, ports.kind == secured, ports.kind == transcoded
 		if err := b.tx.addCall(w, i, ports); err != nil {
 			return nil, err
 		}

@@ -11,13 +11,14 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/coraltele/sanchar/pkg/base/ids"
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
 )
 
 // mediad is ours.
 type mediad struct {
 	path   string
-	secure bool   // B takes SRTP
+	kind   kind
 	netd   string // empty: the kernel passes no media on
 	cpu    int
 	title  string
@@ -66,14 +67,24 @@ func (m *mediad) call(ctx context.Context, i int) (p relayPorts, err error) {
 	}
 	answered := legOf("b", b)
 	answered.Ours = m.terms()
-	if m.secure {
+	switch m.kind {
+	case secured:
 		answered.Streams[0].Protection, answered.Streams[0].Crypto = ctl.SDES, []ctl.MediaCrypto{{Tag: 1, Suite: suite, Key: partyKey()}}
+	case transcoded:
+		answered.Streams[0].Formats = []ctl.MediaFormat{{PayloadType: 8, Encoding: "PCMA", ClockRate: 8000}}
+	case plain, recorded:
 	}
 	if err := m.client.Answer(ctx, ctl.MediaAnswer{Session: id, Leg: answered, Peer: "a"}); err != nil {
 		return p, fmt.Errorf("answer: %w", err)
 	}
-	if p.a = offered.Leg[0].RTP; !m.secure {
+	p.kind = m.kind
+	if p.a = offered.Leg[0].RTP; m.kind == plain || m.kind == recorded {
 		p.b = offered.Peer[0].RTP
+	}
+	if m.kind == recorded {
+		return p, m.client.Record(ctx, ctl.MediaRecord{
+			Session: id, ID: ids.Record(time.Now()), Do: ctl.RecordStart, Legs: []ctl.MediaRecordLeg{{Leg: "a"}, {Leg: "b", Channel: 1}}, Format: "opus",
+		})
 	}
 	return p, nil
 }
@@ -85,7 +96,7 @@ func (m *mediad) hangUp(ctx context.Context, i int) error {
 
 // terms are what B is offered.
 func (m *mediad) terms() (t ctl.MediaTerms) {
-	if m.secure {
+	if m.kind == secured {
 		t = ctl.MediaTerms{Protection: ctl.SDES, Suites: []string{suite}, Setup: "actpass"}
 	}
 	return t

@@ -82,10 +82,11 @@ func printTable(w io.Writer, all []result) {
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "calls\trelay\tCPU µs/packet\tcheaper by\tadded µs\tcheaper by\tp50 µs\tp99 µs\tadded p99 µs\tlost %\tPSS MB\tclean\t")
-	first := map[rowKey]result{} // by the kind of relay: with SRTP, or without
+	first := map[rowKey]result{} // by the kind of relay
 	for _, k := range order {
 		r, cable := lowest[k], lowest[rowKey{cableName, k.calls}]
-		kind := rowKey{srtpTitle(strings.HasSuffix(k.relay, srtpTitle(true))), k.calls}
+		_, what, _ := strings.Cut(k.relay, " ")
+		kind := rowKey{what, k.calls}
 		if _, ok := first[kind]; !ok && k.relay != cableName {
 			first[kind] = r
 		}

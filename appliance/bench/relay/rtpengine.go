@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"os/exec"
 	"regexp"
 	"strconv"
@@ -20,23 +21,30 @@ import (
 // rtpengine is the peer that we compare with, relaying in user space, told what to do by its ng
 // protocol: a cookie and a bencoded dictionary in a datagram.
 type rtpengine struct {
-	path   string
-	secure bool // B takes SRTP
-	cpu    int
-	cmd    *exec.Cmd
-	free   chan net.Conn // sockets to ask by, one question at a time
-	next   atomic.Uint64
+	path string
+	kind kind
+	dir  string // of recordings
+	cpu  int
+	cmd  *exec.Cmd
+	free chan net.Conn // sockets to ask by, one question at a time
+	next atomic.Uint64
 }
 
 // askers is how many questions can be on their way at a time.
 const askers = 64
 
+// transcodeToA takes PCMU out of what B is offered and puts PCMA there, as bencode.
+const transcodeToA = "d4:maskl4:PCMUe9:transcodel4:PCMAee"
+
 const ngAddress = "127.0.0.1:12223"
 
-func (r *rtpengine) name() string { return "rtpengine" + srtpTitle(r.secure) }
+func (r *rtpengine) name() string { return r.kind.title("rtpengine") }
 
-func (r *rtpengine) start(ctx context.Context, w *world) error {
-	r.cmd = w.command(ctx, r.cpu, r.path, "--table=-1", "--foreground", "--log-stderr", "--log-level=3",
+func (r *rtpengine) start(ctx context.Context, w *world) (err error) {
+	if r.dir, err = os.MkdirTemp("", "re-bench-"); err != nil {
+		return err
+	}
+	r.cmd = w.command(ctx, r.cpu, r.path, "--recording-dir="+r.dir, "--recording-method=pcap", "--table=-1", "--foreground", "--log-stderr", "--log-level=3",
 		"--interface="+relayIP, "--listen-ng="+ngAddress, "--num-threads=1",
 		"--port-min=40000", "--port-max=59999", "--timeout=36000", "--silent-timeout=36000", "--offer-timeout=36000")
 	if err := r.cmd.Start(); err != nil {
@@ -67,15 +75,24 @@ func (r *rtpengine) call(_ context.Context, i int) (p relayPorts, err error) {
 		return map[string]string{"command": command, "call-id": callID(i), "from-tag": "a", "to-tag": "b", "sdp": sdp, "ICE": "remove"}
 	}
 	offer := dict("offer", sdpOf(a))
-	if r.secure {
+	switch r.kind {
+	case secured:
 		offer["DTLS"], offer["transport protocol"] = "off", "RTP/SAVP"
+	case recorded:
+		offer["record call"] = "on"
+	case transcoded:
+		offer["codec"] = transcodeToA
+	case plain:
 	}
 	offered, err := r.ask(offer)
 	if err != nil {
 		return p, fmt.Errorf("offer: %w", err)
 	}
 	said := sdpOf(b)
-	if r.secure {
+	if r.kind == transcoded {
+		said = strings.ReplaceAll(strings.Replace(said, "RTP/AVP 0", "RTP/AVP 8", 1), "a=rtpmap:0 PCMU/8000", "a=rtpmap:8 PCMA/8000")
+	}
+	if r.kind == secured {
 		if said, err = securedBy(said, offered); err != nil {
 			return p, err
 		}
@@ -84,7 +101,8 @@ func (r *rtpengine) call(_ context.Context, i int) (p relayPorts, err error) {
 	if err != nil {
 		return p, fmt.Errorf("answer: %w", err)
 	}
-	if p.a, err = sdpAddress(answered); err != nil || r.secure {
+	p.kind = r.kind
+	if p.a, err = sdpAddress(answered); err != nil || r.kind == secured || r.kind == transcoded {
 		return p, err
 	}
 	p.b, err = sdpAddress(offered) // the address that B is told is the one that B sends to
@@ -111,8 +129,12 @@ func (r *rtpengine) ask(dict map[string]string) (string, error) {
 	cookie := strconv.FormatUint(r.next.Add(1), 10)
 	var b strings.Builder
 	b.WriteString(cookie + " d")
-	for _, key := range []string{"DTLS", "ICE", "call-id", "command", "delete-delay", "from-tag", "sdp", "to-tag", "transport protocol"} { // bencode wants them sorted
+	for _, key := range []string{"DTLS", "ICE", "call-id", "codec", "command", "delete-delay", "from-tag", "record call", "sdp", "to-tag", "transport protocol"} { // bencode wants them sorted
 		if v, ok := dict[key]; ok {
+			if key == "codec" { // a dictionary already
+				fmt.Fprintf(&b, "%d:%s%s", len(key), key, v)
+				continue
+			}
 			fmt.Fprintf(&b, "%d:%s%d:%s", len(key), key, len(v), v)
 		}
 	}
@@ -161,7 +183,7 @@ func (r *rtpengine) stop() error {
 	for range len(r.free) {
 		_ = (<-r.free).Close() // it was a datagram socket: nothing is lost
 	}
-	return stopProcess(r.cmd)
+	return errors.Join(stopProcess(r.cmd), os.RemoveAll(r.dir))
 }
 
 // stopProcess ends a relay in order and waits for it. How it ends is its own affair.

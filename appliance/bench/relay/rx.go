@@ -27,6 +27,7 @@ type receiver struct {
 	at    int // block that is read next
 	wrong atomic.Uint64
 	head  bool // the time is in the header (stampHead)
+	other bool // the relay makes packets of its own
 
 	mu    sync.Mutex // guards what follows
 	got   uint64
@@ -99,6 +100,13 @@ func (r *receiver) packet(frame []byte, now int64) {
 	a, ok := parse(frame)
 	if !ok {
 		return // ARP and the like
+	}
+	if (r.head || r.other) && a.side == 2 {
+		return // A hears nobody: what comes to it is for its comfort
+	}
+	if r.other { // what comes has another source and other numbers
+		r.got++
+		return
 	}
 	from := map[byte]byte{2: 'b', 3: 'a'}[a.side]
 	if r.head != (len(frame) == frameSize+srtpTag) || a.ssrc != ssrcOf((int(a.port)-firstCallerPort)/2, from) {

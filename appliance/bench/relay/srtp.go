@@ -1,5 +1,24 @@
 package main
 
+// kind is what a relay does with the packets of a call, besides passing them on.
+type kind string
+
+// The kinds.
+const (
+	plain      kind = ""
+	secured    kind = "srtp"       // B takes SRTP
+	recorded   kind = "recorded"   // both ways go into a recording
+	transcoded kind = "transcoded" // A speaks PCMU, B takes PCMA
+)
+
+// title is a relay's name in the table.
+func (k kind) title(relay string) string {
+	if k == plain {
+		return relay
+	}
+	return relay + " " + string(k)
+}
+
 // suite is what phones and rtpengine have in common by default (RFC 4568 §6.2.1).
 const suite = "AES_CM_128_HMAC_SHA1_80"
 
@@ -13,11 +32,4 @@ func partyKey() []byte {
 		key[i] = byte(i)
 	}
 	return key
-}
-
-func srtpTitle(secure bool) string {
-	if secure {
-		return " srtp"
-	}
-	return ""
 }

@@ -73,7 +73,7 @@ func play(role, dir string) error {
 		if err != nil {
 			way = []byte(os.Getenv(wayKey))
 		}
-		d, err := netd.New(netd.Config{RunDir: dir, Version: strconv.Itoa(os.Getpid()), Offload: string(way), Notify: n, Handed: handed, Log: log})
+		d, err := netd.New(netd.Config{RunDir: dir, DataDir: filepath.Join(dir, "net"), Version: strconv.Itoa(os.Getpid()), Offload: string(way), Notify: n, Handed: handed, Log: log})
 		if err != nil {
 			return err
 		}

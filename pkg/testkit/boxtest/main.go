@@ -1,9 +1,11 @@
 package boxtest
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -42,19 +44,22 @@ func build() (remove func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	dir, err := os.MkdirTemp("", "bin")
+	home, err := os.MkdirTemp("", "box")
 	if err != nil {
 		return nil, err
 	}
-	args := []string{"build", "-o", dir}
+	dir := filepath.Join(home, "bin")
+	args := []string{"build", "-o", dir + "/"}
 	for _, program := range append(Daemons(), "sanchar") {
 		args = append(args, "./appliance/"+program)
 	}
 	cmd := exec.Command("go", args...)
 	cmd.Dir = strings.TrimSpace(string(root))
 	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
-	remove = func() { _ = os.RemoveAll(dir) } // in the temporary folder: no harm if it stays
-	if err := cmd.Run(); err != nil {
+	remove = func() { _ = os.RemoveAll(home) } // in the temporary folder: no harm if it stays
+	// What parties hear stands beside the programs, as "make prompts" has made it.
+	err = errors.Join(os.Mkdir(dir, 0o755), os.Symlink(filepath.Join(cmd.Dir, "build", "share"), filepath.Join(home, "share")))
+	if err = errors.Join(err, cmd.Run()); err != nil {
 		remove()
 		return nil, err
 	}
