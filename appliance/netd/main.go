@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime/debug"
 	"syscall"
 
@@ -28,10 +29,14 @@ func main() {
 	flag.StringVar(&cfg.RunDir, "run", "/run/sanchar", "folder of the daemons' sockets")
 	flag.StringVar(&cfg.DataDir, "data", "/data/net", "folder of this daemon's data")
 	flag.BoolVar(&cfg.Manage, "manage", false, "own the network of this machine; without it plans are made and nothing is applied")
+	flag.StringVar(&cfg.Resolv, "resolv", "", "file with the name servers that programs ask, with --manage; resolv.conf beside the folder of sockets when empty")
 	flag.StringVar(&cfg.Offload, "offload", ingress.Auto, "how the kernel passes media on: auto, tcx, clsact or off")
 	level := flag.String("log", "info", "level of the log: tracedata, trace, debug, info, warn, error")
 	flag.Parse()
 	cfg.Version = version
+	if cfg.Resolv == "" {
+		cfg.Resolv = filepath.Join(filepath.Dir(filepath.Clean(cfg.RunDir)), "resolv.conf")
+	}
 	debug.SetGCPercent(gcPercent)
 	if err := run(cfg, *level); err != nil {
 		fmt.Fprintln(os.Stderr, "netd:", err)

@@ -124,6 +124,10 @@ func TestAGuesserIsDroppedByTheKernel(t *testing.T) {
 		t.Error("what a banned source sends does not end in the kernel")
 	}
 	phone.Register(t, m.phones, "alice", boxtest.Password("alice"), boxtest.Server(m.phones, "udp"))
+	if err := m.sw.LiftBan(t.Context(), m.outside.V4.String()); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "whose ban is lifted is answered", func() bool { guesses++; return guess(guesser, 1000+guesses) != "" })
 }
 
 func (m *managed) dropped(t *testing.T) (n uint64) {

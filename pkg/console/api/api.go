@@ -42,6 +42,7 @@ type Switch interface {
 	Registrations(ctx context.Context) ([]ctl.Registration, error)
 	Calls(ctx context.Context) ([]ctl.LiveCall, error)
 	HangUp(ctx context.Context, id, by string) error
+	LiftBan(ctx context.Context, source string) error
 	CA(ctx context.Context) (ctl.Certificate, error)
 	SendMessage(ctx context.Context, in ctl.NewMessage) (ctl.SentMessage, error)
 	PushSettings(ctx context.Context) (ctl.PushSettings, error)
@@ -135,6 +136,7 @@ func New(cfg Config) *API {
 	a.hookOperations()
 	a.policyOperations()
 	a.networkOperations()
+	a.banOperation()
 	a.networkDocument()
 	a.eventOperations()
 	a.documentOperation()

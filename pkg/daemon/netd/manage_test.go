@@ -92,7 +92,7 @@ func sh(t *testing.T, name string, args ...string) string {
 func managing(t *testing.T, dir string) (c ctl.Net, stop func()) {
 	t.Helper()
 	d, err := New(Config{
-		RunDir: filepath.Join(dir, "run"), DataDir: filepath.Join(dir, "data"), Manage: true, Version: "t", Notify: &notify.Notifier{}, Log: slog.New(slog.DiscardHandler),
+		RunDir: filepath.Join(dir, "run"), DataDir: filepath.Join(dir, "data"), Manage: true, Resolv: filepath.Join(dir, "resolv.conf"), Version: "t", Notify: &notify.Notifier{}, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -174,6 +174,14 @@ func TestUplinksFailOverAndARestartGoesBack(t *testing.T) {
 	eventually(t, "a lease", leased)
 	eventually(t, "the first uplink", leavesBy("m0"))
 	eventually(t, "an answer by the first uplink", answers)
+
+	eventually(t, "the provider's name server", func() bool {
+		text, _ := os.ReadFile(filepath.Join(dir, "resolv.conf")) // until it is there
+		return strings.Contains(string(text), "\nnameserver 192.0.2.53\n")
+	})
+	if text, err := os.ReadFile("/proc/sys/net/netfilter/nf_conntrack_udp_timeout"); err != nil || string(text) != "120\n" {
+		t.Errorf("connections by UDP are remembered for %q s, %v", text, err)
+	}
 
 	fibre.ip("addr", "del", "192.0.2.1/24", "dev", "eth0") // the gateway is silent, the cable is not
 	eventually(t, "the second uplink", leavesBy("m1"))

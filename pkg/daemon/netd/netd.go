@@ -32,6 +32,7 @@ type Config struct {
 	RunDir  string // of the daemons' sockets
 	DataDir string // of this daemon's data
 	Manage  bool   // the network is ours; else plans are made and nothing is applied
+	Resolv  string // file with the name servers that programs ask, written if Manage; "" for none
 	Version string
 	Offload string // how the kernel passes media on: one of package ingress' ways, or OffloadOff, as is empty
 	Notify  *notify.Notifier

@@ -35,11 +35,14 @@ func (d *Daemon) newNetwork() error {
 	if err != nil {
 		return err
 	}
+	if d.cfg.Manage && d.cfg.Resolv != "" {
+		d.followers = append(d.followers, d.writeResolv)
+	}
 	log := slogx.Part(d.cfg.Log, "netman")
 	d.network = netman.NewNetwork(clients, health.New(health.Check, slogx.Part(d.cfg.Log, "health")))
 	d.manager = netman.New(netman.Config{
 		File: file, Dir: d.cfg.DataDir, Sources: d.network, Links: d.monitor.Links, Manage: d.cfg.Manage, Log: log,
-		Applier: netapply.New(netapply.NewKernel(d.keys, log), d.guard, log), Services: d.follow,
+		Applier: netapply.New(netapply.NewKernel(d.keys, log), d.guard, log), Services: d.follow, Faults: d.guard.Faults,
 	})
 	return nil
 }

@@ -2,7 +2,6 @@ package netd
 
 import (
 	"net/http"
-	"net/netip"
 	"path/filepath"
 
 	"github.com/coraltele/sanchar/pkg/base/slogx"
@@ -24,13 +23,7 @@ func (d *Daemon) newServices() {
 		Ports: services.AskPorts(ctl.NewSwitch(sock("switch")), ctl.NewAdmin(sock("admin"))), Log: slogx.Part(d.cfg.Log, "services"),
 	})
 	d.followers = append(d.followers, func(doc netcfg.Document) {
-		var learned []netip.Addr
-		for _, l := range d.network.Leases() {
-			if i, ok := doc.Interface(l.Link); ok && i.DHCP4 != nil && !i.DHCP4.IgnoreDNS {
-				learned = append(learned, l.DNS...)
-			}
-		}
-		d.services.Learned(learned)
+		d.services.Learned(learned(doc, d.network.Leases(), d.network.Uplinks()))
 		d.services.Apply(doc)
 	})
 }

@@ -26,22 +26,32 @@ func localAddresses() (map[netip.Addr]bool, error) {
 	return own, nil
 }
 
-// takeAddresses takes over what netd tells.
-func (d *Daemon) takeAddresses(links []ctl.Link) {
-	own := map[netip.Addr]bool{}
+// takeAddresses takes over what netd tells. Calls move away from addresses that are of use no more.
+func (d *Daemon) takeAddresses(links []ctl.Link, uplinks []ctl.NetUplink) {
+	own, usable := map[netip.Addr]bool{}, map[netip.Addr]bool{}
 	for _, l := range links {
 		for _, p := range l.Addresses {
-			own[p.Addr().Unmap().WithZone("")] = true
+			a := p.Addr().Unmap().WithZone("")
+			own[a], usable[a] = true, usable[a] || leadsOut(l.Name, uplinks)
 		}
 	}
-	was := *d.own.Swap(&own)
+	d.own.Store(&own)
 	d.nameCertificate()
-	for a := range was {
-		if !own[a] {
-			d.calls.Moved(d.owns)
+	was := d.usable
+	d.usable = usable
+	for a, of := range was {
+		if of && !usable[a] {
+			d.calls.Moved(func(a netip.Addr) bool { return usable[a] })
 			return
 		}
 	}
+}
+
+// leadsOut reports whether packets of a link's addresses get where they go: what leaves by an uplink that
+// does not work is lost, although its address stays (RFC 3704 §4.3: it goes by no other).
+func leadsOut(link string, uplinks []ctl.NetUplink) bool {
+	at := slices.IndexFunc(uplinks, func(u ctl.NetUplink) bool { return u.Link == link })
+	return at < 0 || uplinks[at].Up || !slices.ContainsFunc(uplinks, func(u ctl.NetUplink) bool { return u.Up })
 }
 
 // addresses are those that a phone may know the box by, in a stable order: routed ones first.

@@ -1,10 +1,12 @@
 package switchd
 
 import (
+	"net/http"
 	"net/netip"
 	"sync"
 	"time"
 
+	"github.com/coraltele/sanchar/pkg/base/problem"
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
 )
 
@@ -50,9 +52,25 @@ func (b *bans) list(now time.Time) (all []ctl.Ban) {
 	return all
 }
 
-// banned tells whom the edge bans.
+// banned tells whom the edge bans, and with a time that has come whose ban is over early.
 func (d *Daemon) banned(source netip.Prefix, until time.Time) {
 	ban := ctl.Ban{Source: source, Until: until.UTC()}
 	d.bans.add(ban, time.Now())
 	d.hub.tell(ctl.SwitchEvent{Banned: &ban})
+}
+
+// liftBan lets a source be heard again.
+func (d *Daemon) liftBan(r *http.Request, _ ctl.None) (none ctl.None, err error) {
+	text := r.URL.Query().Get("source")
+	source, err := netip.ParsePrefix(text)
+	if a, wrong := netip.ParseAddr(text); wrong == nil {
+		source, err = netip.PrefixFrom(a.Unmap(), a.Unmap().BitLen()), nil
+	}
+	if err != nil {
+		return none, problem.Fields("ban", []problem.Fault{{Path: "source", Value: text, Rule: "is an address that is banned", Cure: "write it as 192.0.2.1 or 2001:db8::/64"}})
+	}
+	if !d.edge.Pardon(source.Addr().WithZone("")) {
+		return none, problem.New(problem.Missing, "ban", source.String()+" is not banned", "its ban may be over; look at the list again")
+	}
+	return none, nil
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coraltele/sanchar/pkg/base/problem"
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
 )
 
@@ -41,6 +42,29 @@ func TestABanIsToldToWhoListensAndToWhoComesLater(t *testing.T) {
 		if ban == nil || ban.Source != netip.MustParsePrefix("2001:db8:7::/64") || time.Until(ban.Until) > 10*time.Minute || time.Until(ban.Until) < 9*time.Minute {
 			t.Errorf("the ban is %+v", ban)
 		}
+	}
+}
+
+func TestABanIsLifted(t *testing.T) {
+	t.Parallel()
+	b := startLimited(t, t.TempDir(), "pbx.test")
+	guesser := netip.MustParseAddr("2001:db8:8::66")
+	for range failuresUntilBan {
+		ask(t, b, guesser, "alice", "guess")
+	}
+	for source, kind := range map[string]problem.Kind{"all": problem.Invalid, "192.0.2.1": problem.Missing} {
+		if err := b.client.LiftBan(t.Context(), source); !problem.Is(err, kind) {
+			t.Errorf("%s: %v", source, err)
+		}
+	}
+	if err := b.client.LiftBan(t.Context(), "2001:db8:8::/64"); err != nil {
+		t.Fatal(err)
+	}
+	if _, got := ask(t, b, guesser, "alice", "guess"); got.Outcome == ctl.DigestBanned {
+		t.Error("it is still banned")
+	}
+	if err := b.client.LiftBan(t.Context(), guesser.String()); !problem.Is(err, problem.Missing) {
+		t.Errorf("lifted twice: %v", err)
 	}
 }
 

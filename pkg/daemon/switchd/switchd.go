@@ -57,6 +57,7 @@ type Daemon struct {
 	net     ctl.Net
 	admin   ctl.Admin
 	own     atomic.Pointer[map[netip.Addr]bool] // the box's addresses
+	usable  map[netip.Addr]bool                 // of these, those that do not leave by a dead uplink; only followNet's
 	away    atomic.Bool                         // mediad does not answer
 	hub     *hub
 	alarms  alarms
@@ -92,6 +93,7 @@ func New(cfg Config) (*Daemon, error) {
 		return nil, err
 	}
 	d.own.Store(&own)
+	d.usable = own
 	return d, nil
 }
 
@@ -383,7 +385,7 @@ func (d *Daemon) followNet(ctx context.Context) error {
 	return follow(ctx, func() error {
 		return d.net.Events(ctx, func(ev ctl.NetEvent) error {
 			if ev.Links != nil {
-				d.takeAddresses(ev.Links)
+				d.takeAddresses(ev.Links, ev.Uplinks)
 			}
 			return nil
 		})

@@ -2,30 +2,55 @@ package filter
 
 import (
 	"fmt"
+	"slices"
 
+	"github.com/coraltele/sanchar/pkg/base/problem"
 	"github.com/coraltele/sanchar/pkg/network/netcfg"
+	"github.com/coraltele/sanchar/pkg/network/ruleset"
 )
 
 // Conflicts says in words what of a document cannot work beside what the box itself listens on.
 func Conflicts(doc netcfg.Document, facts Facts) (faults []string) {
-	own := append(portRanges(facts.SIPUDP), portRanges(facts.STUN)...)
-	if facts.Media.Last > 0 {
-		own = append(own, facts.Media)
-	}
-	for _, f := range doc.NAT.Forwards {
-		if f.Disabled || f.Protocol != netcfg.UDP {
-			continue
-		}
-		for _, r := range own {
-			if f.Ports.First <= r.Last && r.First <= f.Ports.Last {
-				faults = append(faults, fmt.Sprintf("forward %s takes udp %s, where the box itself serves SIP or media (%s): choose other ports outside", f.Name, f.Ports, r))
-			}
-		}
+	for _, t := range taken(doc, facts) {
+		faults = append(faults, fmt.Sprintf("forward %s takes udp %s, where the box itself serves SIP or media (%s): choose other ports outside", t.forward.Name, t.forward.Ports, t.own))
 	}
 	if facts.Page != 0 && facts.Provision == 0 {
 		faults = append(faults, silentProvision(doc)...)
 	}
 	return faults
+}
+
+// Faults are the conflicts that a new document must not have, by its fields.
+func Faults(doc netcfg.Document, facts Facts) (faults []problem.Fault) {
+	for _, t := range taken(doc, facts) {
+		faults = append(faults, problem.Fault{
+			Path: fmt.Sprintf("nat.forwards[%d].ports", t.at), Value: t.forward.Ports.String(), Rule: fmt.Sprintf("leaves udp %s to the box's own SIP and media", t.own),
+			Cure: "choose other ports outside; the ports inside may stay as they are, with toPort",
+		})
+	}
+	return faults
+}
+
+// takenPorts is a forward of UDP ports that the box itself serves.
+type takenPorts struct {
+	at      int // in the document
+	forward netcfg.Forward
+	own     ruleset.PortRange
+}
+
+// taken lists each forward once, with the first of the box's ports that it covers.
+func taken(doc netcfg.Document, facts Facts) (all []takenPorts) {
+	own := append(portRanges(facts.SIPUDP), portRanges(facts.STUN)...)
+	if facts.Media.Last > 0 {
+		own = append(own, facts.Media)
+	}
+	for i, f := range doc.NAT.Forwards {
+		at := slices.IndexFunc(own, func(r ruleset.PortRange) bool { return f.Ports.First <= r.Last && r.First <= f.Ports.Last })
+		if at >= 0 && !f.Disabled && f.Protocol == netcfg.UDP {
+			all = append(all, takenPorts{i, f, own[at]})
+		}
+	}
+	return all
 }
 
 // silentProvision names the zones that may fetch settings of phones but not open the page, which is

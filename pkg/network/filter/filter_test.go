@@ -70,6 +70,10 @@ func TestConflictsWithWhatTheBoxListensOn(t *testing.T) {
 	doc, facts := load(t, "testdata/branch.json"), open()
 	facts.SIPUDP, facts.Provision = []uint16{7002}, 0
 	doc.Zones[2].Services = []netcfg.Service{netcfg.ServeProvision}
+	fields := Faults(doc, facts)
+	if len(fields) != 1 || fields[0].Path != "nat.forwards[1].ports" || fields[0].Value != "7000-7003" || !strings.Contains(fields[0].Rule, "udp 7002") {
+		t.Errorf("fields are %+v", fields)
+	}
 	faults := Conflicts(doc, facts)
 	if len(faults) != 2 || !strings.Contains(faults[0], "games") || !strings.Contains(faults[1], "sites") {
 		t.Errorf("faults are %q", faults)

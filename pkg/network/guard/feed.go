@@ -118,6 +118,7 @@ func (f *feed) run(ctx context.Context) {
 // batch is what one transaction tells.
 type batch struct {
 	known, banned [2][]nft.Element // of IPv4 and of IPv6
+	lifted        [2][]netip.Addr
 }
 
 // flush tells the kernel what it does not know. What it does not take waits for the next time.
@@ -128,18 +129,22 @@ func (f *feed) flush(now time.Time) {
 	for _, part := range []struct {
 		set      ruleset.Set
 		elements []nft.Element
+		gone     []netip.Addr
 		keep     func(nft.Element)
 	}{
-		{banned4, b.banned[0], f.banAgain(now)},
-		{banned6, b.banned[1], f.banAgain(now)},
-		{known4, b.known[0], f.knowAgain},
-		{known6, b.known[1], f.knowAgain},
+		{banned4, b.banned[0], b.lifted[0], f.banAgain(now)},
+		{banned6, b.banned[1], b.lifted[1], f.banAgain(now)},
+		{known4, b.known[0], nil, f.knowAgain},
+		{known6, b.known[1], nil, f.knowAgain},
 	} {
-		if len(part.elements) == 0 {
+		if len(part.elements)+len(part.gone) == 0 {
 			continue
 		}
-		err := f.kernel.Update(part.set, part.elements, nil)
+		err := f.kernel.Update(part.set, part.elements, part.gone)
 		f.report(err)
+		for i := 0; err != nil && i < len(part.gone); i++ {
+			part.keep(nft.Element{Addr: part.gone[i]})
+		}
 		if err != nil {
 			for _, e := range part.elements {
 				part.keep(e)
@@ -153,12 +158,15 @@ func (f *feed) take(now time.Time) (b batch) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for addr, until := range f.bans {
-		if len(b.banned[0])+len(b.banned[1]) >= feedBatch {
+		family := familyOf(addr)
+		if len(b.banned[0])+len(b.banned[1])+len(b.lifted[0])+len(b.lifted[1]) >= feedBatch {
 			break
 		}
 		delete(f.bans, addr)
 		if until.After(now) {
-			b.banned[familyOf(addr)] = append(b.banned[familyOf(addr)], nft.Element{Addr: addr, Timeout: until.Sub(now)})
+			b.banned[family] = append(b.banned[family], nft.Element{Addr: addr, Timeout: until.Sub(now)})
+		} else {
+			b.lifted[family] = append(b.lifted[family], addr)
 		}
 	}
 	if now.Sub(f.looked) >= lookAtAll {

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/coraltele/sanchar/pkg/base/problem"
 	"github.com/coraltele/sanchar/pkg/base/slogx"
 	"github.com/coraltele/sanchar/pkg/network/filter"
 	"github.com/coraltele/sanchar/pkg/network/netcfg"
@@ -128,6 +129,13 @@ func (g *Guard) Steps(doc netcfg.Document) (steps []string, err error) {
 		have = filter.Build(*g.doc, g.facts)
 	}
 	return difference(have, want), nil
+}
+
+// Faults are the fields of a document that cannot work beside what the box listens on now.
+func (g *Guard) Faults(doc netcfg.Document) []problem.Fault {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return filter.Faults(doc, g.facts)
 }
 
 // difference lists the rules that come and go, in words.

@@ -187,6 +187,10 @@ func TestKnownAndBannedSourcesReachTheKernel(t *testing.T) {
 		return s.holds(t, filter.Known4, four.Addr()) && s.holds(t, filter.Known6, six.Addr()) &&
 			s.holds(t, filter.Banned4, netip.MustParseAddr("198.18.1.2")) && s.holds(t, filter.Banned6, netip.MustParseAddr("2001:db8:1::"))
 	})
+	d.events <- ctl.SwitchEvent{Banned: &ctl.Ban{Source: netip.MustParsePrefix("198.18.1.2/32"), Until: time.Now()}}
+	await(t, "the ban that was lifted is not there, the other is", func() bool {
+		return !s.holds(t, filter.Banned4, netip.MustParseAddr("198.18.1.2")) && s.holds(t, filter.Banned6, netip.MustParseAddr("2001:db8:1::"))
+	})
 	if err := s.kernel.Remove(); err != nil {
 		t.Fatal(err)
 	}

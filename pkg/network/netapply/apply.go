@@ -131,5 +131,6 @@ func (a *Applier) steps(doc netcfg.Document, facts netplan.Facts) (p netplan.Pla
 		return p, have, err
 	}
 	facts.Gateways6 = netplan.Advertised(have)
+	facts.Tracked, facts.Buckets = netplan.Tracking(have)
 	return netplan.Make(netplan.Desired(doc, facts), have), have, nil
 }

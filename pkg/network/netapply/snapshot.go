@@ -3,7 +3,6 @@ package netapply
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -73,13 +72,26 @@ func fromLink(l netlink.Link, names map[int]string) netplan.Link {
 	return link
 }
 
-// settings reads the switches that want names. Those of links that are not there have none.
+// settings reads the switches that want names. Those of links that are not there have none. Where there
+// is nothing to set, all is as it should be: with what only the machine's first network namespace may
+// change, and with tracking before the first rule has brought its module.
 func settings(want netplan.State) map[string]string {
 	now := map[string]string{}
-	for path := range maps.Keys(want.Settings) {
-		if text, err := os.ReadFile(filepath.Join(procNet, path)); err == nil {
+	for path, value := range want.Settings {
+		file := filepath.Join(procNet, path)
+		if nothingToSet(path, file) {
+			now[path] = value
+		} else if text, err := os.ReadFile(file); err == nil {
 			now[path] = strings.TrimSpace(string(text))
 		}
 	}
 	return now
+}
+
+func nothingToSet(path, file string) bool {
+	info, err := os.Stat(file)
+	if err != nil {
+		return strings.HasPrefix(path, "netfilter/")
+	}
+	return info.Mode().Perm()&0o222 == 0
 }

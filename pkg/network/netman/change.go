@@ -2,7 +2,9 @@ package netman
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -37,9 +39,26 @@ func (m *Manager) read(p ctl.NetProposal) (doc netcfg.Document, err error) {
 	}
 	if p.Restore > 0 {
 		doc, _, err = m.cfg.File.At(p.Restore)
-		return doc, err
+	} else {
+		doc, err = netcfg.Parse(p.Document)
 	}
-	return netcfg.Parse(p.Document)
+	return doc, m.alsoHere(doc, err)
+}
+
+// alsoHere adds to what is wrong with a document by itself what is wrong with it on this box.
+func (m *Manager) alsoHere(doc netcfg.Document, err error) error {
+	known, ok := errors.AsType[*problem.Error](err)
+	if m.cfg.Faults == nil || err != nil && (!ok || len(known.Faults) == 0) {
+		return err
+	}
+	here := m.cfg.Faults(doc)
+	if len(here) == 0 {
+		return err
+	}
+	if known != nil {
+		here = append(slices.Clone(known.Faults), here...)
+	}
+	return problem.Fields("net.invalid", here)
 }
 
 func (m *Manager) plan(doc netcfg.Document, p ctl.NetProposal) (netapply.Plan, error) {

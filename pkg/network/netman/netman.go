@@ -51,6 +51,7 @@ type Config struct {
 	Sources  Sources
 	Services func(doc netcfg.Document)                    // what else follows the document; does not block
 	Links    func() (links []ctl.Link, c <-chan struct{}) // as netmon tells them
+	Faults   func(doc netcfg.Document) []problem.Fault    // what of a new document cannot work here and now; nil for nothing
 	Manage   bool                                         // else nothing is ever applied
 	Log      *slog.Logger
 }

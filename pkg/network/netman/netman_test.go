@@ -122,6 +122,12 @@ func begin(t *testing.T, dir string, manage bool) *rig {
 	never := make(chan struct{})
 	r.m = New(Config{
 		File: file, Dir: dir, Applier: r.kernel, Sources: r.source, Manage: manage, Log: quietLog, Services: func(netcfg.Document) {},
+		Faults: func(doc netcfg.Document) []problem.Fault {
+			if doc.Hostname == "taken" || doc.Hostname == "-taken-" {
+				return []problem.Fault{{Path: "hostname", Value: doc.Hostname, Rule: "is nobody else's", Cure: "choose another"}}
+			}
+			return nil
+		},
 		Links: func() ([]ctl.Link, <-chan struct{}) {
 			return []ctl.Link{{Name: "lo", Loopback: true}, {Name: "eth0"}, {Name: "br0", Kind: "bridge"}}, never
 		},
@@ -331,4 +337,23 @@ func TestPlanOnlyAppliesNothing(t *testing.T) {
 			t.Errorf("after its end: %v", err)
 		}
 	})
+}
+
+// What cannot work on this box is told beside what is wrong anyway, and refused as that is.
+func TestWhatIsWrongHereIsToldToo(t *testing.T) {
+	t.Parallel()
+	r := begin(t, t.TempDir(), true)
+	defer r.stop()
+	for text, faults := range map[string]int{
+		`{"hostname":"taken"}`: 1, `{"hostname":"-taken-"}`: 2, `{"hostname":"free"}`: 0, `{"hostname":1}`: 1,
+	} {
+		_, err := r.m.Propose(t.Context(), ctl.NetProposal{Document: []byte(text)})
+		if (err == nil) != (faults == 0) || err != nil && (problem.Of(err).Code != "net.invalid" || len(problem.Of(err).Faults) != faults) {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+	_, err := r.m.Apply(t.Context(), ctl.NetProposal{Document: []byte(`{"hostname":"taken"}`), Revision: 1, Who: "ann"})
+	if !problem.Is(err, problem.Invalid) || r.kernel.now() == "taken" {
+		t.Errorf("applied: %v, the kernel holds %q", err, r.kernel.now())
+	}
 }

@@ -166,3 +166,23 @@ func TestWhoIsCutOff(t *testing.T) {
 		}
 	}
 }
+
+// A machine with much memory keeps its larger table of connections.
+func TestTheTableOfConnectionsNeverShrinks(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		has  map[string]string
+		want string
+	}{
+		{nil, "65536"},
+		{map[string]string{"netfilter/nf_conntrack_max": "4096", "netfilter/nf_conntrack_buckets": "4096"}, "65536"},
+		{map[string]string{"netfilter/nf_conntrack_max": "262144", "netfilter/nf_conntrack_buckets": "262144"}, "262144"},
+	} {
+		var f Facts
+		f.Tracked, f.Buckets = Tracking(State{Settings: c.has})
+		s := Desired(netcfg.Document{}, f).Settings
+		if s["netfilter/nf_conntrack_max"] != c.want || s["netfilter/nf_conntrack_buckets"] != c.want {
+			t.Errorf("with %v: %s in %s", c.has, s["netfilter/nf_conntrack_max"], s["netfilter/nf_conntrack_buckets"])
+		}
+	}
+}

@@ -1,6 +1,9 @@
 package netplan
 
-import "strconv"
+import (
+	"maps"
+	"strconv"
+)
 
 // settings are the kernel's switches that differ from what every kernel starts with.
 func (w *wanted) settings() {
@@ -14,6 +17,7 @@ func (w *wanted) settings() {
 	set("ipv4/tcp_syncookies", 1)               // RFC 4987 §3.6
 	set("ipv4/conf/all/accept_source_route", 0) // RFC 6274 §3.13.2.3
 	set("ipv4/conf/all/arp_announce", 2)        // ARP speaks with an address of the link's network
+	w.tracking()
 	if !w.facts.NoIPv6 {
 		set("ipv6/conf/all/forwarding", 1)
 		set("ipv6/conf/all/accept_redirects", 0)
@@ -55,4 +59,28 @@ func onOff(on bool) int {
 		return 1
 	}
 	return 0
+}
+
+// leastTracked is how many connections the kernel can always remember, in as many buckets: a machine
+// with little memory starts with 4,096, which one busy host behind the NAT fills. Full they are 21 MB.
+const leastTracked = 65_536
+
+// tracking says how long connections are remembered that pass nothing, and how many at least.
+func (w *wanted) tracking() {
+	maps.Copy(w.Settings, map[string]string{
+		"netfilter/nf_conntrack_tcp_timeout_established": "7440", // RFC 5382 §5, REQ-5: 2 h 4 min; the kernel has 5 days
+		// RFC 4787 §4.3, REQ-5. The kernel has 30 s where both ends spoke once only, as when a phone registers.
+		"netfilter/nf_conntrack_udp_timeout":        "120",
+		"netfilter/nf_conntrack_udp_timeout_stream": "300",
+	})
+	for path, now := range map[string]int{"netfilter/nf_conntrack_max": w.facts.Tracked, "netfilter/nf_conntrack_buckets": w.facts.Buckets} {
+		w.Settings[path] = strconv.Itoa(max(now, leastTracked))
+	}
+}
+
+// Tracking returns for how many connections the kernel has room, and in how many buckets.
+func Tracking(have State) (tracked, buckets int) {
+	tracked, _ = strconv.Atoi(have.Settings["netfilter/nf_conntrack_max"]) // 0 when nothing is tracked
+	buckets, _ = strconv.Atoi(have.Settings["netfilter/nf_conntrack_buckets"])
+	return tracked, buckets
 }

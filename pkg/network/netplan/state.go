@@ -143,6 +143,8 @@ type Facts struct {
 	Leases    map[string]Lease      // by link
 	Leases6   map[string]Lease6     // by link
 	Gateways6 map[string]netip.Addr // default routers that advertised themselves, by link
+	Tracked   int                   // connections that the kernel has room for already
+	Buckets   int                   // and in how many buckets
 	Failed    map[string]bool       // uplinks that failed their check, by name
 	NoIPv6    bool                  // the kernel has none
 }

@@ -192,6 +192,29 @@ func (l *limiter) banned(addr netip.Addr, now time.Time) bool {
 	return s.banEnd != 0 && int32(s.banEnd-t) > 0
 }
 
+// pardon forgets what a source did, and reports whether it was banned.
+func (l *limiter) pardon(addr netip.Addr, now time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	t := l.ms(now)
+	s := l.findLocked(addr, t, strangerBurst)
+	was := s.banEnd != 0 && int32(s.banEnd-t) > 0
+	s.banEnd, s.bans, s.minute, s.day = 0, 0, 0, 0
+	return was
+}
+
+// Pardon lifts the ban of a source, and reports whether there was one. Its next ban is a first one.
+func (e *Edge) Pardon(addr netip.Addr) bool {
+	was := e.limit.pardon(addr, time.Now())
+	if was {
+		e.log.Info("the ban of a source is lifted", "peer", addr)
+		if e.handlers.Banned != nil {
+			e.handlers.Banned(sourceOf(addr), time.Now())
+		}
+	}
+	return was
+}
+
 // Guessed counts a wrong digest that came another way than by SIP.
 func (e *Edge) Guessed(addr netip.Addr) {
 	now := time.Now()

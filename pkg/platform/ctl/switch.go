@@ -164,7 +164,7 @@ type SwitchEvent struct {
 	Call         *LiveCall     `json:"call,omitempty"`         // new or changed
 	CallEnded    string        `json:"call_ended,omitempty"`   // its id
 	UserChanged  string        `json:"user_changed,omitempty"` // its id
-	Banned       *Ban          `json:"banned,omitempty"`       // a source, until then; netd drops what it sends
+	Banned       *Ban          `json:"banned,omitempty"`       // a source, until then; netd drops what it sends. A time that has come lifts a ban
 	Alarm        *Alarm        `json:"alarm,omitempty"`
 	AlarmEnded   string        `json:"alarm_ended,omitempty"` // its code
 	Alive        bool          `json:"alive,omitempty"`       // nothing happened for a while
@@ -296,6 +296,11 @@ func (s Switch) Calls(ctx context.Context) (calls []LiveCall, err error) {
 // HangUp ends a live call; by is the admin's name for the record.
 func (s Switch) HangUp(ctx context.Context, id, by string) error {
 	return s.Do(ctx, http.MethodDelete, "/v1/calls/"+url.PathEscape(id)+"?by="+url.QueryEscape(by), nil, nil)
+}
+
+// LiftBan lets a source be heard again: an address, or a network of 64 bits of IPv6.
+func (s Switch) LiftBan(ctx context.Context, source string) error {
+	return s.Do(ctx, http.MethodDelete, "/v1/bans?source="+url.QueryEscape(source), nil, nil)
 }
 
 // ChatPolicy returns what is decided about messages.

@@ -53,9 +53,15 @@ func New(t testing.TB) *Lab {
 // what the host sends to anybody else is seen on its wire and goes no further.
 func (l *Lab) Host(t testing.TB, name string) *Host {
 	t.Helper()
+	return l.HostAt(t, l.Box, name)
+}
+
+// HostAt is Host with the wire to another host than the box: to that one it is the box.
+func (l *Lab) HostAt(t testing.TB, near *Host, name string) *Host {
+	t.Helper()
 	l.wires++
 	h := l.newHost(t, name)
-	if err := l.connect(h, l.wires); err != nil {
+	if err := l.connect(near, h, l.wires); err != nil {
 		t.Fatalf("wire of %s: %v", name, err)
 	}
 	return h
@@ -126,16 +132,16 @@ func forwardNothing() error {
 	return nil
 }
 
-// connect gives h the n-th wire. The addresses are those for benchmarks and documentation,
+// connect gives h the n-th wire, to at. The addresses are those for benchmarks and documentation,
 // which nobody has.
-func (l *Lab) connect(h *Host, n int) error {
+func (l *Lab) connect(at, h *Host, n int) error {
 	h.V4, h.Box4 = netip.AddrFrom4([4]byte{198, 18, byte(n), 2}), netip.AddrFrom4([4]byte{198, 18, byte(n), 1})
 	if l.V6 {
 		h.V6 = netip.MustParseAddr(fmt.Sprintf("2001:db8:%x::2", n))
 		h.Box6 = netip.MustParseAddr(fmt.Sprintf("2001:db8:%x::1", n))
 	}
 	near := fmt.Sprintf("to%d", n)
-	err := l.Box.Do(func() error {
+	err := at.Do(func() error {
 		wire := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: near}, PeerName: "eth0", PeerNamespace: netlink.NsFd(h.ns)}
 		if err := netlink.LinkAdd(wire); err != nil {
 			return err
@@ -188,4 +194,37 @@ func routeVia(gateway netip.Addr) error {
 		return fmt.Errorf("default route via %s: %w", gateway, err)
 	}
 	return nil
+}
+
+// Wire adds one more wire between two hosts. Its ends have no addresses and are up.
+func (l *Lab) Wire(t testing.TB, a *Host, nameA string, b *Host, nameB string) {
+	t.Helper()
+	err := a.Do(func() error {
+		wire := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: nameA}, PeerName: nameB, PeerNamespace: netlink.NsFd(b.ns)}
+		if err := netlink.LinkAdd(wire); err != nil {
+			return err
+		}
+		return raise(nameA)
+	})
+	if err == nil {
+		err = b.Do(func() error { return raise(nameB) })
+	}
+	if err != nil {
+		t.Fatalf("wire from %s to %s: %v", a.Name, b.Name, err)
+	}
+}
+
+// Rename gives one of the host's links another name, as a board or a kernel with VLANs has it.
+func (h *Host) Rename(t testing.TB, from, to string) {
+	t.Helper()
+	err := h.Do(func() error {
+		link, err := netlink.LinkByName(from)
+		if err != nil {
+			return err
+		}
+		return netlink.LinkSetName(link, to)
+	})
+	if err != nil {
+		t.Fatalf("call %s of %s %s: %v", from, h.Name, to, err)
+	}
 }
