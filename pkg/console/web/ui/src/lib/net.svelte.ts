@@ -1,6 +1,7 @@
 import { api } from './api';
 import { pageAddresses, pageAt, type Entry } from './netdoc';
 import { asProblem, type Problem } from './problem';
+import { session } from './session.svelte';
 import type { Fault, NetCandidate, NetDocument, NetPlan, NetState } from './types';
 
 const patience = 10_000; // ms: an answer that takes longer is lost with the address that it was to come from
@@ -91,7 +92,7 @@ class Net {
     } catch (thrown) {
       if (!(thrown instanceof DOMException) && asProblem(thrown).kind !== 'offline') throw thrown;
       const document = 'document' in wish ? wish.document : {};
-      candidate = { document: document as never, base: this.now?.revision ?? 0, who: '', at: new Date(begun).toISOString(), until: new Date(begun + seconds * 1000).toISOString(), changes };
+      candidate = { document: document as never, base: this.now?.revision ?? 0, who: session.me?.name ?? '', at: new Date(begun).toISOString(), until: new Date(begun + seconds * 1000).toISOString(), changes };
       this.lost = true;
     }
     if (this.now) this.now = { ...this.now, candidate };
