@@ -28,6 +28,7 @@ type Board struct {
 	Firmware string   `json:"firmware"`
 	Kernel   Kernel   `json:"kernel"`
 	Loader   Package  `json:"loader"`  // of systemd-boot and the stub of unified kernel images; none for rpi
+	Checker  Package  `json:"checker"` // of e2fsck, which stands alone
 	Console  []string `json:"console"` // devices for kernel messages and the box's own screen, the last one first
 	Boot     []string `json:"boot"`    // modules that stage-1 loads, in this order, each behind what it needs
 	Later    []string `json:"later"`   // modules that are loaded when the root is there, whatever the hardware

@@ -12,7 +12,7 @@ func TestBoardsAreWhole(t *testing.T) {
 		if b.Name != name || b.Title == "" || (b.Arch != "amd64" && b.Arch != "arm64") || (b.Firmware != UEFI && b.Firmware != RPi) {
 			t.Errorf("%s: %q %q %q %q", name, b.Name, b.Title, b.Arch, b.Firmware)
 		}
-		for _, p := range []Package{b.Kernel.Package, b.Loader} {
+		for _, p := range []Package{b.Kernel.Package, b.Loader, b.Checker} {
 			if p.Name == "" || p.Version == "" || len(p.SHA256) != 64 {
 				t.Errorf("%s: package %+v", name, p)
 			}
