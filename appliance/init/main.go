@@ -1,16 +1,105 @@
-// Command init is the first program of the root.
+// Command init is the first program of the root: it mounts what the box keeps, loads the drivers of
+// its hardware, runs the daemons, and feeds the hardware watchdog for as long as they are well.
 package main
 
 import (
-	"log"
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
 
 	"github.com/gokrazy/gokrazy"
+	"golang.org/x/sys/unix"
+
+	"github.com/coraltele/sanchar/pkg/base/slogx"
+	"github.com/coraltele/sanchar/pkg/platform/supervise"
 )
 
+var version = "dev" // set when the image is built
+
+// Places.
+const (
+	runDir   = "/run/sanchar" // in memory: what outlives a daemon, not the box
+	dataDir  = "/perm"
+	programs = "/user"
+)
+
+// patience is the longest silence of a daemon that is not taken for a hang.
+const patience = 30 * time.Second
+
 func main() {
-	if err := gokrazy.Boot("x"); err != nil {
-		log.Fatal(err)
+	con := openConsole()
+	log := slogx.New(con, slogx.NewLevels(slog.LevelInfo))
+	dog := openWatchdog(log) // before gokrazy would feed it whatever happens
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	err := run(ctx, con, dog, log)
+	stop()
+	log.Error("the box stops", "err", err)
+	unix.Sync()
+	_ = unix.Reboot(unix.LINUX_REBOOT_CMD_RESTART)
+	select {} // the watchdog does it
+}
+
+func run(ctx context.Context, con *console, dog *watchdog, log *slog.Logger) error {
+	if err := gokrazy.Boot(version); err != nil {
+		return err
 	}
-	log.Print("up")
-	select {}
+	if err := loadLater("/etc/modules"); err != nil {
+		log.Error("not all modules of the network are loaded", "err", err)
+	}
+	if err := loadDrivers("/sys/devices", release()); err != nil {
+		log.Error("not all drivers are loaded", "err", err)
+	}
+	con.version = version
+	trouble := keepData(log)
+	if err := os.MkdirAll(runDir, 0o700); err != nil {
+		return err
+	}
+	go reap(ctx)
+	h := newHealth(dog, log)
+	sup, err := supervise.New(supervise.Config{
+		Programs: specs(trouble), Socket: filepath.Join(runDir, "notify.sock"), Output: con.say, OnEvent: h.take, Log: log,
+	})
+	if err != nil {
+		return err
+	}
+	go h.feed(ctx)
+	go con.greet(ctx)
+	err = sup.Run(ctx)
+	if ctx.Err() == nil && err == nil {
+		err = errors.New("the supervisor ended")
+	}
+	return err
+}
+
+// specs are the daemons with their flags. Where the data partition is not the box's own, only the page
+// runs, from memory, and tells so.
+func specs(trouble error) []supervise.Spec {
+	spec := func(name string, nice int, args ...string) supervise.Spec {
+		data := filepath.Join(dataDir, strings.TrimSuffix(name, "d"))
+		if trouble != nil {
+			data = filepath.Join(runDir, "safe", strings.TrimSuffix(name, "d"))
+		}
+		return supervise.Spec{
+			Name: name, Path: filepath.Join(programs, name), Nice: nice, Watchdog: patience,
+			Args: append([]string{"--run", runDir, "--data", data}, args...),
+		}
+	}
+	// Media must not wait for anybody; what is past may.
+	all := []supervise.Spec{
+		spec("netd", 0, "--manage"),
+		spec("admind", 5, "--https", "443"),
+		spec("mediad", -15),
+		spec("switchd", -10, "--sip", "5060", "--sips", "5061"),
+	}
+	if trouble != nil {
+		all = all[:2]
+		all[1].Env = []string{"SANCHAR_TROUBLE=" + trouble.Error()}
+	}
+	return all
 }
