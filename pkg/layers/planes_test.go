@@ -28,6 +28,7 @@ func planes() map[string]plane {
 		"media":   {rank: 4, line: []string{"port", "relay", "quality", "session"}},
 		"archive": {rank: 4, line: []string{"search", "records", "ingest", "vault", "recordings", "scan", "exchange", "hooks"}},
 		"network": {rank: 4, line: []string{"netmon"}},
+		"firmware": {rank: 4, line: []string{"manifest", "install", "health"}},
 		"console": {rank: 4, line: []string{"auth", "events", "provision", "web", "api"}},
 		"daemon":  {rank: 5, line: []string{"switchd", "mediad", "admind", "netd"}},
 		"layers":  {rank: 0},
