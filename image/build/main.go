@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/coraltele/sanchar/board"
+	"github.com/coraltele/sanchar/pkg/firmware/manifest"
 )
 
 func main() {
@@ -22,6 +23,8 @@ func main() {
 	flag.StringVar(&o.version, "version", "0.0.0-dev", "of the image; releases are told apart by it")
 	flag.StringVar(&o.out, "out", "build/image", "folder for the image")
 	flag.StringVar(&o.cache, "cache", "build/cache", "folder that keeps fetched packages")
+	flag.StringVar(&o.minVersion, "min-version", "0.0.0", "no older version may follow this one")
+	flag.StringVar(&o.keys, "keys", "build/keys", "folder of the keys of updates; without any, keys for development are made")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -32,7 +35,7 @@ func main() {
 }
 
 type options struct {
-	board, version, out, cache string
+	board, version, minVersion, out, cache, keys string
 }
 
 // builder makes one image.
@@ -42,6 +45,7 @@ type builder struct {
 	kind board.Board
 	work string    // folder of what is between
 	at   time.Time // of all files: two builds are equal
+	sign keys
 }
 
 // epoch is the time of all files in an image, unless SOURCE_DATE_EPOCH says another.
@@ -53,6 +57,12 @@ func build(ctx context.Context, o options) (err error) {
 		return err
 	}
 	if err := tools(); err != nil {
+		return err
+	}
+	if !manifest.Valid(o.version) || !manifest.Valid(o.minVersion) {
+		return fmt.Errorf("version %s, least %s: both are to be as 1.4.2 or 1.4.2-rc1", o.version, o.minVersion)
+	}
+	if b.sign, err = loadKeys(o.keys); err != nil {
 		return err
 	}
 	if err := errors.Join(os.MkdirAll(o.out, 0o755), os.MkdirAll(o.cache, 0o755)); err != nil {

@@ -46,7 +46,7 @@ func (b *builder) run() error {
 	if err := b.boot(initrd, verity); err != nil {
 		return err
 	}
-	return b.image()
+	return errors.Join(b.image(), b.bundle())
 }
 
 // unpack fetches the packages and unpacks them.
@@ -128,6 +128,12 @@ func (b *builder) root(m *kernel.Modules) (v rootfs.Verity, err error) {
 		// The name servers are netd's to say, in memory.
 		"etc/resolv.conf": {Mode: rootfs.TypeLink | 0o777, Data: []byte("/run/resolv.conf")},
 	}
+	bill, err := b.bill()
+	if err != nil {
+		return v, err
+	}
+	files["etc/sbom.json"] = rootfs.File{Mode: rootfs.TypeFile | 0o644, Data: bill}
+	files["etc/update-keys"] = rootfs.File{Mode: rootfs.TypeFile | 0o644, Data: []byte(b.sign.trusted)}
 	for _, d := range []string{"bin", "dev", "proc", "sys", "tmp", "perm", "identity", "run", "mnt", "boot", "user"} {
 		files[d] = rootfs.File{Mode: rootfs.TypeDir | 0o755}
 	}
