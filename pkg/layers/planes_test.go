@@ -17,9 +17,12 @@ type plane struct {
 
 func planes() map[string]plane {
 	return map[string]plane{
-		"base":   {rank: 1, line: []string{"mailbox", "fsx", "ids", "pack", "problem", "slogx"}},
-		"sip":    {rank: 2, pure: true, line: []string{"wire", "aor", "pn", "digest", "sdp", "gruu", "checked", "xmltree", "mime", "cpim", "imdn", "composing", "ftxml", "im"}},
-		"rtp":    {rank: 2, pure: true, line: []string{"header", "rtcp", "stats", "tone"}},
+		"base": {rank: 1, line: []string{"mailbox", "fsx", "ids", "pack", "problem", "slogx"}},
+		"sip":  {rank: 2, pure: true, line: []string{"wire", "aor", "pn", "digest", "sdp", "gruu", "checked", "xmltree", "mime", "cpim", "imdn", "composing", "ftxml", "im", "dtmfinfo"}},
+		"rtp": {rank: 2, pure: true, line: []string{
+			"header", "rtcp", "stats",
+			"g711", "g722", "opus", "resample", "plc", "jitter", "tone", "dtmf", "wav", "oggopus", "webm", "codec",
+		}},
 		"record": {rank: 2, pure: true},
 		"platform": {rank: 3, line: []string{
 			"store", "journal", "outbox", "conf", "notify", "supervise", "udpio", "seal", "pki", "ctl",
