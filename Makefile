@@ -13,7 +13,7 @@ GOFUMPT     := $(GO) run mvdan.cc/gofumpt@v0.12.0
 STATICCHECK := $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 # Debian packages of the peers that tests and benchmarks talk to.
-PEERS := linphone-cli baresip-core sip-tester kamailio rtpengine-daemon tshark sox chromium iproute2 nftables openssl sqlite3
+PEERS := linphone-cli baresip-core sip-tester kamailio rtpengine-daemon tshark sox chromium iproute2 nftables openssl sqlite3 udhcpc user-mode-linux
 
 FUZZTIME ?= 20s
 

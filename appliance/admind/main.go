@@ -9,12 +9,14 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"reflect"
 	"runtime/debug"
 	"syscall"
 
 	"github.com/coraltele/sanchar/pkg/base/slogx"
 	"github.com/coraltele/sanchar/pkg/console/api"
 	"github.com/coraltele/sanchar/pkg/daemon/admind"
+	"github.com/coraltele/sanchar/pkg/network/netcfg"
 	"github.com/coraltele/sanchar/pkg/platform/notify"
 )
 
@@ -87,7 +89,7 @@ func run(cfg admind.Config, level string, port uint) error {
 }
 
 func printDocument() error {
-	doc, err := api.New(api.Config{Version: version, Log: slog.New(slog.DiscardHandler)}).Document()
+	doc, err := api.New(api.Config{Version: version, NetworkType: reflect.TypeFor[netcfg.Document](), Log: slog.New(slog.DiscardHandler)}).Document()
 	if err != nil {
 		return err
 	}

@@ -1,4 +1,4 @@
-// Command netd owns the kernel's network: for now it reports links and addresses.
+// Command netd owns the kernel's network. Without --manage it only tells what it would do.
 package main
 
 import (
@@ -24,26 +24,24 @@ const gcPercent = 25
 func main() {
 	var cfg netd.Config
 	flag.StringVar(&cfg.RunDir, "run", "/run/sanchar", "folder of the daemons' sockets")
-	dataDir := flag.String("data", "/data/net", "folder of this daemon's data")
+	flag.StringVar(&cfg.DataDir, "data", "/data/net", "folder of this daemon's data")
+	flag.BoolVar(&cfg.Manage, "manage", false, "own the network of this machine; without it plans are made and nothing is applied")
 	level := flag.String("log", "info", "level of the log: tracedata, trace, debug, info, warn, error")
 	flag.Parse()
 	cfg.Version = version
 	debug.SetGCPercent(gcPercent)
-	if err := run(cfg, *dataDir, *level); err != nil {
+	if err := run(cfg, *level); err != nil {
 		fmt.Fprintln(os.Stderr, "netd:", err)
 		os.Exit(1)
 	}
 }
 
-func run(cfg netd.Config, dataDir, level string) error {
+func run(cfg netd.Config, level string) error {
 	base, err := slogx.ParseLevel(level)
 	if err != nil {
 		return err
 	}
 	cfg.Log = slogx.New(os.Stderr, slogx.NewLevels(base))
-	if err := os.MkdirAll(dataDir, 0o700); err != nil {
-		return err
-	}
 	if cfg.Notify, err = notify.New(); err != nil {
 		return err
 	}

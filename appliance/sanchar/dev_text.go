@@ -60,6 +60,7 @@ func (d *devBox) facts(st boxStatus, code string, addr netip.Addr) [][]string {
 	return append(rows,
 		[]string{"domain", domain},
 		[]string{"SIP", fmt.Sprintf("%s port %d over UDP and TCP, %d over TLS", addr, d.opt.sip, d.opt.sips)},
+		[]string{"network", "of this machine is not touched: netd plans only"},
 		[]string{"data", d.opt.data},
 		[]string{"log", d.opt.logFile()},
 	)

@@ -48,6 +48,14 @@ func commands() []command {
 		{"hangup", "ID", "end a call; the first characters of its id are enough", hangup},
 		{"chat keep", "[DAYS]", "tell or set how long messages wait for their recipients", chatKeep},
 		{"links", "", "list the network links and their addresses", links},
+		{"net show", "", "tell how the network is and should be", netShow},
+		{"net set-address", "LINK ADDRESS/LENGTH|dhcp [GATEWAY]", "give a link its address and confirm it at once: for the console of a box", netSetAddress},
+		{"net plan", "FILE", "tell what a network document would change (- is standard input)", netPlan},
+		{"net apply", "FILE", "apply a network document; it goes back by itself unless it is confirmed", netApply},
+		{"net confirm", "", "make the change of the network last that was applied", netConfirm},
+		{"net revert", "", "take the change of the network back that was applied", netRevert},
+		{"net revisions", "", "list the last confirmed networks with who changed what", netRevisions},
+		{"net restore", "NUMBER", "apply the network of a revision; it goes back by itself unless it is confirmed", netRestore},
 		{"version", "", "tell the version of this program", showVersion},
 	}
 }

@@ -43,7 +43,7 @@ func withSwitch(t *testing.T) (dir string, sw *fakeswitch.Switch) {
 
 func withNet(t *testing.T, dir string) {
 	t.Helper()
-	d, err := netd.New(netd.Config{RunDir: dir, Version: "1.2.3", Notify: &notify.Notifier{}, Log: slog.New(slog.DiscardHandler)})
+	d, err := netd.New(netd.Config{RunDir: dir, DataDir: filepath.Join(dir, "net"), Version: "1.2.3", Notify: &notify.Notifier{}, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,6 +111,20 @@ func TestQuestions(t *testing.T) {
 		{"chat keep long", "", 2, []string{`"long" is no number of days`}},
 		{"links", "", 0, []string{"lo ", "loopback", "127.0.0.1/8"}},
 		{"links --json", "", 0, []string{`"name": "lo"`}},
+		{"net show", "", 0, []string{"mode      plan-only", "revision  0, by -"}},
+		{"net show --json", "", 0, []string{`"mode": "plan-only"`}},
+		{"net plan -", `{"bridges":[{"name":"br0"}]}`, 0, []string{"Document:\n  bridges br0: added (name br0)", "  br0 will be made: a bridge"}},
+		{"net plan -", `{"vlans":[{"parent":"eth0","id":5000}]}`, 1, []string{`vlans[0].id "5000": is from 1 to 4094. To do: `, `vlans[0].parent "eth0"`}},
+		{"net plan -", `{"vlans":`, 1, []string{"is one JSON object"}},
+		{"net plan /nowhere.json", "", 1, []string{"/nowhere.json: no such file"}},
+		{"net apply -", `{"hostname":"pbx"}`, 1, []string{"netd manages no network here", "To do: start it with --manage"}},
+		{"net set-address eth0 10.0.0.1/24", "", 1, []string{"the document has no zones"}},
+		{"net set-address eth0", "", 2, []string{"net set-address needs LINK ADDRESS/LENGTH|dhcp [GATEWAY]"}},
+		{"net confirm", "", 1, []string{"no change waits for a confirmation"}},
+		{"net revert", "", 1, []string{"no change waits for a confirmation"}},
+		{"net restore x", "", 2, []string{"needs the number of a revision"}},
+		{"net restore 3", "", 1, []string{"there is no revision 3"}},
+		{"net revisions --json", "", 0, []string{"[]"}},
 		{"status", "", 1, []string{"mediad does not answer: there is no socket of it in " + dir, "To do: start it with sanchar dev"}},
 	} {
 		got := sanchar(t, c.stdin, append(strings.Fields(c.args), "--run", dir)...)

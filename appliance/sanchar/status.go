@@ -70,7 +70,7 @@ func (st boxStatus) rows(now time.Time) [][]string {
 		statusRow("admind", st.Admin, now, func(s *ctl.AdminStatus) (string, time.Time, string) {
 			return s.Version, s.Started, fmt.Sprintf("page %s, set up: %s", orDash(s.Page), yesNo(s.SetUp))
 		}),
-		statusRow("netd", st.Net, now, func(s *ctl.NetStatus) (string, time.Time, string) { return s.Version, s.Started, "" }),
+		statusRow("netd", st.Net, now, func(s *ctl.NetStatus) (string, time.Time, string) { return s.Version, s.Started, orDash(s.Mode) }),
 	}
 }
 

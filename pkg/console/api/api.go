@@ -85,15 +85,18 @@ type Config struct {
 	Provision *provision.Provision
 	Switch    Switch
 	Links     Links
-	Archive   Archive
-	Hooks     Hooks
-	Files     Files
-	Sounds    Recordings
-	Policy    *conf.File[record.Policy] // of what the archive keeps
-	PageBuilt bool                      // the program holds the page
-	Bind      string                    // address of the page; "" is every address
-	Version   string
-	Log       *slog.Logger
+	Network   Network
+	// NetworkType is the type of the network document, for the API's description; nil leaves it out.
+	NetworkType reflect.Type
+	Archive     Archive
+	Hooks       Hooks
+	Files       Files
+	Sounds      Recordings
+	Policy      *conf.File[record.Policy] // of what the archive keeps
+	PageBuilt   bool                      // the program holds the page
+	Bind        string                    // address of the page; "" is every address
+	Version     string
+	Log         *slog.Logger
 }
 
 // API serves /api/v1.
@@ -126,6 +129,8 @@ func New(cfg Config) *API {
 	a.sendOperation()
 	a.hookOperations()
 	a.policyOperations()
+	a.networkOperations()
+	a.networkDocument()
 	a.eventOperations()
 	a.documentOperation()
 	a.hookDocument()
@@ -164,12 +169,18 @@ func (a *API) describe() huma.Config {
 const description = "The box's interface for its page and for scripts. A refusal is a problem: kind, stable code, text, cure, " +
 	"and each wrong field with its value, the rule it breaks and how to put it right. Times are RFC 3339, durations nanoseconds."
 
-// schemaName keeps records apart from the live things of the same name.
+// schemaName keeps records and parts of the network document apart from other things of the same name.
 func schemaName(t reflect.Type, hint string) string {
 	if t == reflect.TypeFor[problem.Error]() {
 		return "Problem"
 	}
 	name := huma.DefaultSchemaNamer(t, hint)
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if strings.HasSuffix(t.PkgPath(), "/network/netcfg") {
+		return "Network" + name
+	}
 	if strings.HasSuffix(t.PkgPath(), "/pkg/record") && !strings.HasSuffix(name, "Record") {
 		return name + "Record"
 	}

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/netip"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -29,6 +30,7 @@ import (
 	"github.com/coraltele/sanchar/pkg/console/events"
 	"github.com/coraltele/sanchar/pkg/console/provision"
 	"github.com/coraltele/sanchar/pkg/console/web"
+	"github.com/coraltele/sanchar/pkg/network/netcfg"
 	"github.com/coraltele/sanchar/pkg/platform/conf"
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
 	"github.com/coraltele/sanchar/pkg/platform/notify"
@@ -123,7 +125,7 @@ func New(cfg Config) (*Daemon, error) {
 		return nil, errors.Join(err, d.provision.Close(), d.closeVaults())
 	}
 	d.api = api.New(api.Config{
-		Auth: d.auth, Hub: d.hub, Provision: d.provision, Switch: sw, Links: d.links, Archive: d.archive, Files: d.files, Sounds: d.sounds, Hooks: d.hooks, Policy: policy,
+		Auth: d.auth, Hub: d.hub, Provision: d.provision, Switch: sw, Links: d.links, Network: d.links, NetworkType: reflect.TypeFor[netcfg.Document](), Archive: d.archive, Files: d.files, Sounds: d.sounds, Hooks: d.hooks, Policy: policy,
 		PageBuilt: d.page.Built(), Bind: cfg.Bind, Version: cfg.Version, Log: d.log("api"),
 	})
 	return d, nil

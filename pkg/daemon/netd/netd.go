@@ -1,4 +1,5 @@
-// Package netd is the daemon that owns the kernel's network: for now it reports links and addresses.
+// Package netd is the daemon that owns the kernel's network: it keeps it as it was confirmed, and tells
+// the others of links and addresses.
 package netd
 
 import (
@@ -11,6 +12,10 @@ import (
 	"time"
 
 	"github.com/coraltele/sanchar/pkg/base/slogx"
+	"github.com/coraltele/sanchar/pkg/network/guard"
+	"github.com/coraltele/sanchar/pkg/network/netapply"
+	"github.com/coraltele/sanchar/pkg/network/netcfg"
+	"github.com/coraltele/sanchar/pkg/network/netman"
 	"github.com/coraltele/sanchar/pkg/network/netmon"
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
 	"github.com/coraltele/sanchar/pkg/platform/notify"
@@ -24,6 +29,8 @@ const (
 // Config says where netd answers and whom it tells.
 type Config struct {
 	RunDir  string // of the daemons' sockets
+	DataDir string // of this daemon's data
+	Manage  bool   // the network is ours; else plans are made and nothing is applied
 	Version string
 	Notify  *notify.Notifier
 	Log     *slog.Logger
@@ -35,14 +42,25 @@ type Daemon struct {
 	socket  string
 	monitor *netmon.Monitor
 	started time.Time
+	guard   *guard.Guard
+
+	keys      *netapply.Keys
+	network   *netman.Network
+	manager   *netman.Manager
+	followers []func(netcfg.Document) // of the document that is applied
 }
 
-// New returns the daemon. It opens nothing yet.
+// New returns the daemon. It opens no socket yet.
 func New(cfg Config) (*Daemon, error) {
-	return &Daemon{
+	d := &Daemon{
 		cfg: cfg, socket: filepath.Join(cfg.RunDir, "net.sock"), started: time.Now().UTC(),
 		monitor: netmon.New(slogx.Part(cfg.Log, "netmon")),
-	}, nil
+	}
+	var err error
+	if d.guard, err = d.newGuard(!cfg.Manage); err != nil {
+		return nil, err
+	}
+	return d, d.newNetwork()
 }
 
 // Run serves until ctx ends.
@@ -55,23 +73,30 @@ func (d *Daemon) Run(ctx context.Context) error {
 	defer cancel()
 	var wg sync.WaitGroup
 	wg.Go(func() { _ = d.monitor.Run(ctx) }) // it ends with ctx only
-	var aliveErr error
+	wg.Go(func() { _ = d.guard.Run(ctx) })   // it too
+	if d.cfg.Manage {
+		wg.Go(func() { _ = d.network.Run(ctx) }) // and it
+	}
+	var aliveErr, manageErr error
+	wg.Go(func() {
+		if manageErr = d.manage(ctx); manageErr != nil {
+			cancel()
+		}
+	})
 	wg.Go(func() { aliveErr = d.cfg.Notify.KeepAlive(ctx, func() bool { return d.answers(ctx) }) })
 	wg.Go(func() { d.sayReady(ctx) })
 	err = sock.Serve(ctx, d.handler(), d.cfg.Log)
 	cancel()
 	wg.Wait()
-	return errors.Join(err, aliveErr)
+	return errors.Join(err, aliveErr, manageErr)
 }
 
-// sayReady waits for the first look at the kernel: before it the answer would be that there are no links.
+// sayReady waits until the network is as it was confirmed.
 func (d *Daemon) sayReady(ctx context.Context) {
-	for links, changed := d.monitor.Links(); links == nil; links, changed = d.monitor.Links() {
-		select {
-		case <-ctx.Done():
-			return
-		case <-changed:
-		}
+	select {
+	case <-ctx.Done():
+		return
+	case <-d.manager.Ready():
 	}
 	if err := d.cfg.Notify.Ready(); err != nil {
 		d.cfg.Log.Warn("supervisor not told", "err", err)
@@ -92,13 +117,15 @@ func (d *Daemon) answers(ctx context.Context) bool {
 func (d *Daemon) handler() http.Handler {
 	mux := http.NewServeMux()
 	ctl.Handle(mux, "GET /v1/status", func(*http.Request, ctl.None) (ctl.NetStatus, error) {
-		return ctl.NetStatus{Version: d.cfg.Version, Started: d.started}, nil
+		return d.status(), nil
 	})
 	ctl.Handle(mux, "GET /v1/links", func(*http.Request, ctl.None) ([]ctl.Link, error) {
 		links, _ := d.monitor.Links()
 		return links, nil
 	})
 	ctl.Stream(mux, "GET /v1/events", d.events)
+	d.firewallRoutes(mux)
+	d.networkRoutes(mux)
 	return mux
 }
 
@@ -108,23 +135,26 @@ func (d *Daemon) events(r *http.Request, emit func(any) error) error {
 	defer alive.Stop()
 	for {
 		links, changed := d.monitor.Links()
+		_, uplinks := d.network.Facts()
 		if links != nil {
-			if err := emit(ctl.NetEvent{Links: links}); err != nil {
+			if err := emit(ctl.NetEvent{Links: links, Uplinks: d.network.Uplinks()}); err != nil {
 				return err
 			}
 		}
-		if err := d.untilChanged(r.Context(), changed, alive.C, emit); err != nil {
+		if err := d.untilChanged(r.Context(), changed, uplinks, alive.C, emit); err != nil {
 			return err
 		}
 	}
 }
 
-func (d *Daemon) untilChanged(ctx context.Context, changed <-chan struct{}, alive <-chan time.Time, emit func(any) error) error {
+func (d *Daemon) untilChanged(ctx context.Context, links, uplinks <-chan struct{}, alive <-chan time.Time, emit func(any) error) error {
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-changed:
+		case <-links:
+			return nil
+		case <-uplinks:
 			return nil
 		case <-alive:
 			if err := emit(ctl.NetEvent{Alive: true}); err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -17,9 +18,15 @@ import (
 
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
 	"github.com/coraltele/sanchar/pkg/platform/notify"
+	"github.com/coraltele/sanchar/pkg/testkit/netlab"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if code, entered := netlab.Enter(); entered {
+		os.Exit(code)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // supervised runs a netd and returns what its supervisor hears.
 func supervised(t *testing.T) (c ctl.Net, hear func(want string), stop func() error) {
@@ -38,7 +45,7 @@ func supervised(t *testing.T) (c ctl.Net, hear func(want string), stop func() er
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = n.Close() })
-	d, err := New(Config{RunDir: filepath.Join(dir, "run"), Version: "1.2.3", Notify: n, Log: slog.New(slog.DiscardHandler)})
+	d, err := New(Config{RunDir: filepath.Join(dir, "run"), DataDir: filepath.Join(dir, "data"), Version: "1.2.3", Notify: n, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -130,11 +137,11 @@ func TestAStreamWithoutChangesStaysAlive(t *testing.T) {
 			close(changed)
 		}()
 		var d Daemon
-		if err := d.untilChanged(ctx, changed, ticker.C, emit); err != nil || len(got) != 3 || !got[0].Alive {
+		if err := d.untilChanged(ctx, changed, nil, ticker.C, emit); err != nil || len(got) != 3 || !got[0].Alive {
 			t.Errorf("got %+v, %v", got, err)
 		}
 		cancel()
-		if err := d.untilChanged(ctx, make(chan struct{}), ticker.C, emit); !errors.Is(err, context.Canceled) {
+		if err := d.untilChanged(ctx, make(chan struct{}), nil, ticker.C, emit); !errors.Is(err, context.Canceled) {
 			t.Errorf("got %v", err)
 		}
 	})
@@ -142,7 +149,7 @@ func TestAStreamWithoutChangesStaysAlive(t *testing.T) {
 
 func TestASocketThatCannotBeMadeIsAFault(t *testing.T) {
 	t.Parallel()
-	d, err := New(Config{RunDir: "/" + strings.Repeat("x", 200), Notify: &notify.Notifier{}, Log: slog.New(slog.DiscardHandler)})
+	d, err := New(Config{RunDir: "/" + strings.Repeat("x", 200), DataDir: t.TempDir(), Notify: &notify.Notifier{}, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

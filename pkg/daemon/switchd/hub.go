@@ -39,6 +39,7 @@ const (
 	aRegistration thingKind = iota
 	aCall
 	aUser
+	aBan
 	anAlarm
 )
 
@@ -54,6 +55,8 @@ func thingOf(ev *ctl.SwitchEvent) thing {
 		return thing{aCall, ev.CallEnded}
 	case ev.UserChanged != "":
 		return thing{aUser, ev.UserChanged}
+	case ev.Banned != nil:
+		return thing{aBan, ev.Banned.Source.String()}
 	case ev.Alarm != nil:
 		return thing{anAlarm, ev.Alarm.Code}
 	}

@@ -176,6 +176,9 @@ func (d *Daemon) present() (all ctl.Lines) {
 	for _, c := range d.calls.List() {
 		all = append(all, ctl.SwitchEvent{Call: &c})
 	}
+	for _, b := range d.bans.list(time.Now()) {
+		all = append(all, ctl.SwitchEvent{Banned: &b})
+	}
 	for _, a := range d.alarms.list() {
 		all = append(all, ctl.SwitchEvent{Alarm: &a})
 	}

@@ -59,6 +59,7 @@ type Daemon struct {
 	away    atomic.Bool                         // mediad does not answer
 	hub     *hub
 	alarms  alarms
+	bans    bans
 
 	users   *account.Directory
 	ca      *pki.CA
@@ -195,6 +196,7 @@ func (d *Daemon) openEdge(ctx context.Context) error {
 		Message:  func(in *edge.Inbound) bool { return d.chat.Message(in) },
 		Response: func(in *edge.Inbound) bool { return d.chat.Response(in) || d.calls.Response(in) },
 		Failed:   d.signInFailed,
+		Banned:   d.banned,
 	})
 	return d.edge.Listen(ctx, d.cfg.Taken)
 }

@@ -47,6 +47,8 @@ type Handlers struct {
 	Response func(in *Inbound) bool
 	// Failed hears of credentials that were wrong.
 	Failed func(in *Inbound, v account.Verdict)
+	// Banned hears of a source that guessed too often, if not nil: an address, or a network of IPv6.
+	Banned func(source netip.Prefix, until time.Time)
 }
 
 // Inbound is a message and the way it came.

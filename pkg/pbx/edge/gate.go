@@ -164,7 +164,7 @@ func (e *Edge) Authentic(in *Inbound) bool { return e.authentic(in) }
 // with 403 to a user who claims to be another.
 func (e *Edge) Refuse(in *Inbound, v account.Verdict) {
 	if v.Outcome == account.Refused || v.Outcome == account.Forbidden {
-		e.limit.failed(in.Flow.Remote.Addr(), time.Now())
+		e.Guessed(in.Flow.Remote.Addr())
 		e.handlers.Failed(in, v)
 	}
 	if v.Outcome == account.Forbidden {

@@ -153,10 +153,10 @@ func (l *limiter) know(addr netip.Addr, until time.Time) {
 	l.known[addr] = l.ms(until)
 }
 
-// failed counts a wrong digest and bans who guesses.
-func (l *limiter) failed(addr netip.Addr, now time.Time) {
+// failed counts a wrong digest and bans who guesses; it returns for how long, once.
+func (l *limiter) failed(addr netip.Addr, now time.Time) (ban time.Duration) {
 	if !l.on {
-		return
+		return 0
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -175,10 +175,12 @@ func (l *limiter) failed(addr netip.Addr, now time.Time) {
 		factor = knownFactor
 	}
 	if s.minute > failuresPerMinute*factor || s.day > failuresPerDay*factor {
-		s.banEnd = (t + uint32(min(firstBan<<s.bans, longestBan)/time.Millisecond)) | 1
+		ban = min(firstBan<<s.bans, longestBan)
+		s.banEnd = (t + uint32(ban/time.Millisecond)) | 1
 		s.bans = min(s.bans+1, 8)
 		s.minute, s.day = 0, 0
 	}
+	return ban
 }
 
 // banned reports whether a source is banned now.
@@ -191,7 +193,27 @@ func (l *limiter) banned(addr netip.Addr, now time.Time) bool {
 }
 
 // Guessed counts a wrong digest that came another way than by SIP.
-func (e *Edge) Guessed(addr netip.Addr) { e.limit.failed(addr, time.Now()) }
+func (e *Edge) Guessed(addr netip.Addr) {
+	now := time.Now()
+	ban := e.limit.failed(addr, now)
+	if ban == 0 {
+		return
+	}
+	e.log.Warn("a source guesses passwords and is banned", "peer", addr, "until", now.Add(ban))
+	if e.handlers.Banned != nil {
+		e.handlers.Banned(sourceOf(addr), now.Add(ban))
+	}
+}
+
+// sourceOf is what the limiter counts as one source.
+func sourceOf(addr netip.Addr) netip.Prefix {
+	bits := addr.BitLen()
+	if addr.Is6() {
+		bits = 64
+	}
+	p, _ := addr.Prefix(bits) // it fits
+	return p
+}
 
 // Banned reports whether a source guessed too often.
 func (e *Edge) Banned(addr netip.Addr) bool { return e.limit.banned(addr, time.Now()) }

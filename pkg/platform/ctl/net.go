@@ -25,13 +25,15 @@ type Link struct {
 type NetStatus struct {
 	Version string    `json:"version"`
 	Started time.Time `json:"started"`
+	Mode    string    `json:"mode,omitempty"` // NetManages or NetPlanOnly
 	Alarms  []Alarm   `json:"alarms,omitempty"`
 }
 
 // NetEvent is one line of netd's event stream.
 type NetEvent struct {
-	Links []Link `json:"links,omitempty"` // all, after a change
-	Alive bool   `json:"alive,omitempty"`
+	Links   []Link      `json:"links,omitempty"`   // all, after a change
+	Uplinks []NetUplink `json:"uplinks,omitempty"` // all, with the links
+	Alive   bool        `json:"alive,omitempty"`
 }
 
 // Net is a client of netd.

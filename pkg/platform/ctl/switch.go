@@ -164,6 +164,7 @@ type SwitchEvent struct {
 	Call         *LiveCall     `json:"call,omitempty"`         // new or changed
 	CallEnded    string        `json:"call_ended,omitempty"`   // its id
 	UserChanged  string        `json:"user_changed,omitempty"` // its id
+	Banned       *Ban          `json:"banned,omitempty"`       // a source, until then; netd drops what it sends
 	Alarm        *Alarm        `json:"alarm,omitempty"`
 	AlarmEnded   string        `json:"alarm_ended,omitempty"` // its code
 	Alive        bool          `json:"alive,omitempty"`       // nothing happened for a while
@@ -318,7 +319,7 @@ func (s Switch) TakeMessage(ctx context.Context, in TakenMessage) error {
 }
 
 // Events calls each for every event until ctx ends or switchd goes away. The stream starts with
-// a Registered for each binding and a Call for each live call.
+// a Registered for each binding, a Call for each live call and a Banned for each ban.
 func (s Switch) Events(ctx context.Context, each func(SwitchEvent) error) error {
 	return s.Listen(ctx, "/v1/events", func(line json.RawMessage) error {
 		var ev SwitchEvent
