@@ -8,10 +8,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/netip"
 	"os"
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"syscall"
 
 	"github.com/coraltele/sanchar/pkg/base/slogx"
@@ -41,6 +43,7 @@ func run(args []string, stderr io.Writer) error {
 	flags.SetOutput(stderr)
 	runDir := flags.String("run", "/run/sanchar", "folder of the daemons' sockets")
 	dataDir := flags.String("data", "/perm/media", "folder of this daemon's files")
+	stun := flags.String("stun", "0.0.0.0:3478,[::]:3478", "where clients ask for their address and for relays; none: nowhere")
 	ports := flags.String("ports", "20000-29999", "range of the media ports of each address")
 	level := flags.String("log", "info", "tracedata, trace, debug, info, warn or error")
 	flags.BoolVar(&cfg.NoRing, "no-io-uring", false, "relay without io_uring")
@@ -54,10 +57,13 @@ func run(args []string, stderr io.Writer) error {
 	if cfg.Ports, err = parseRange(*ports); err != nil {
 		return err
 	}
+	if cfg.STUN, err = parseAddrs(*stun); err != nil {
+		return err
+	}
 	if err := os.MkdirAll(*dataDir, 0o700); err != nil {
 		return err
 	}
-	cfg.Socket = filepath.Join(*runDir, "media.sock")
+	cfg.Socket, cfg.Data = filepath.Join(*runDir, "media.sock"), *dataDir
 	return serve(cfg, handed, slogx.New(stderr, slogx.NewLevels(lowest)))
 }
 
@@ -66,6 +72,20 @@ func parseRange(text string) (c port.Config, err error) {
 		return c, fmt.Errorf("-ports %q: not FIRST-LAST, two numbers below 65536", text)
 	}
 	return c, nil
+}
+
+func parseAddrs(text string) (list []netip.AddrPort, err error) {
+	for one := range strings.SplitSeq(text, ",") {
+		if one == "none" || one == "" {
+			continue
+		}
+		at, err := netip.ParseAddrPort(one)
+		if err != nil {
+			return nil, fmt.Errorf("-stun %q: %w", one, err)
+		}
+		list = append(list, at)
+	}
+	return list, nil
 }
 
 func serve(cfg mediad.Config, handed map[string][]int, log *slog.Logger) error {

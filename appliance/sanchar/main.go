@@ -47,6 +47,7 @@ func commands() []command {
 		{"calls", "", "list the calls that are not over", calls},
 		{"hangup", "ID", "end a call; the first characters of its id are enough", hangup},
 		{"chat keep", "[DAYS]", "tell or set how long messages wait for their recipients", chatKeep},
+		{"media policy", "[--user NAME] [NAME=VALUE...]", "tell or set how calls are encrypted and what way their media takes", mediaPolicy},
 		{"links", "", "list the network links and their addresses", links},
 		{"net show", "", "tell how the network is and should be", netShow},
 		{"net set-address", "LINK ADDRESS/LENGTH|dhcp [GATEWAY]", "give a link its address and confirm it at once: for the console of a box", netSetAddress},

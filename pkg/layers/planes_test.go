@@ -27,31 +27,23 @@ func planes() map[string]plane {
 		"platform": {rank: 3, line: []string{
 			"store", "journal", "outbox", "conf", "notify", "supervise", "udpio", "seal", "pki", "ctl",
 		}},
-		"pbx":     {rank: 4, line: []string{"push", "account", "edge", "registrar", "dialplan", "recording", "call", "chat"}},
-		"media":   {rank: 4, line: []string{"port", "relay", "quality", "session"}},
+		"pbx": {rank: 4, line: []string{
+			"push", "account", "edge", "registrar", "dialplan", "recording", "mediapolicy", "terms", "call", "chat",
+		}},
+		"media": {rank: 4, line: []string{
+			"port", "stun", "ice", "secure", "relay", "tap", "work", "quality", "offload", "reel", "sound", "transcode", "develop", "recorder", "courier", "turn", "session",
+		}},
 		"archive": {rank: 4, line: []string{"search", "records", "ingest", "vault", "recordings", "scan", "exchange", "hooks"}},
-		"firmware": {rank: 4, line: []string{"manifest", "install", "health"}},
 		"network": {rank: 4, line: []string{
-			"netcfg",
-			"workers",
-			"dhcpc",
-			"health",
-			"netplan",
-			"netmon",
-			"netapply",
-			"netman",
-			"ruleset",
-			"filter",
-			"nft",
-			"guard",
+			"netcfg", "workers", "dhcpc", "health", "netplan", "netmon", "ingress", "netapply", "netman", "ruleset", "filter", "nft", "guard",
 			"rate", "onlink", "dhcp", "dns", "ntp", "lldp", "mdns", "ra", "capture", "probe", "diag", "services",
 		}},
-		"console": {rank: 4, line: []string{"auth", "events", "provision", "web", "api"}},
-		"daemon":  {rank: 5, line: []string{"switchd", "mediad", "admind", "netd"}},
-		"layers":  {rank: 0},
+		"firmware": {rank: 4, line: []string{"manifest", "install", "health"}},
+		"console":  {rank: 4, line: []string{"auth", "events", "provision", "web", "api"}},
+		"daemon":   {rank: 5, line: []string{"switchd", "mediad", "admind", "netd"}},
+		"layers":   {rank: 0},
 		"testkit": {rank: 6, line: []string{ // helpers for tests; only tests import them
-			"netdocs",
-			"racing", "torture", "sipside", "fakeswitch", "tone", "texter", "netlab", "otherkernel", "capture", "linphone", "baresip", "sipp", "phone", "boxtest",
+			"netdocs", "racing", "torture", "sipside", "fakeswitch", "tone", "texter", "netlab", "otherkernel", "capture", "linphone", "baresip", "sipp", "phone", "boxtest",
 		}},
 	}
 }

@@ -82,16 +82,29 @@ type Call struct {
 	Recordings []string `json:"recordings,omitempty"`
 	Faults     []Fault  `json:"faults,omitempty"`   // of its media, while it was up
 	Referred   string   `json:"referred,omitempty"` // id of the call that this one came from, by transfer
+
+	Protection string `json:"protection,omitempty"` // the weakest of the legs that were answered: Protection*
+	Direct     bool   `json:"direct,omitempty"`     // media went past the box
+	EndToEnd   bool   `json:"end_to_end,omitempty"` // the parties keyed for themselves: it could not be recorded
+	Transcoded bool   `json:"transcoded,omitempty"`
 }
 
 // Fault is something that was wrong with the media of a call.
 type Fault struct {
 	At    time.Time `json:"at"`
-	Role  string    `json:"role"`           // of the leg
+	Role  string    `json:"role,omitempty"` // of the leg, in a call's faults
 	Cause string    `json:"cause"`          // "one-way", "silent", "insecure", ...
 	Text  string    `json:"text,omitempty"` // in words
 	Cure  string    `json:"cure,omitempty"` // what the box did that helped; empty: nothing did
 }
+
+// How a leg's media was protected, weakest first.
+const (
+	ProtectionNone    = "none"
+	ProtectionThrough = "through" // by keys of the parties' own
+	ProtectionSDES    = "sdes"
+	ProtectionDTLS    = "dtls"
+)
 
 // Roles of a leg.
 const (
@@ -115,6 +128,7 @@ type Leg struct {
 	End       time.Time      `json:"end"`
 	Code      int            `json:"code"`
 	Cause     string         `json:"cause,omitempty"`
+	Secured   string         `json:"secured,omitempty"` // how its media was protected: Protection*
 	Streams   []Stream       `json:"streams,omitempty"`
 }
 
@@ -131,6 +145,12 @@ type Stream struct {
 	JitterOut  time.Duration  `json:"jitter_out"`
 	RoundTrip  time.Duration  `json:"round_trip,omitzero"`
 	MOS        float64        `json:"mos,omitzero"`
+	Suite      string         `json:"suite,omitempty"`      // of SRTP
+	ZRTP       bool           `json:"zrtp,omitempty"`       // the parties keyed end to end
+	Direct     bool           `json:"direct,omitempty"`     // it went past the box
+	Transcoded string         `json:"transcoded,omitempty"` // "opus>PCMU": what became of what the party sent
+	Refused    uint64         `json:"refused,omitempty"`    // packets that were not authentic
+	Faults     []Fault        `json:"faults,omitempty"`
 }
 
 // Results of a registration.

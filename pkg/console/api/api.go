@@ -46,6 +46,8 @@ type Switch interface {
 	SendMessage(ctx context.Context, in ctl.NewMessage) (ctl.SentMessage, error)
 	PushSettings(ctx context.Context) (ctl.PushSettings, error)
 	SetPushSettings(ctx context.Context, in ctl.PushSettings) error
+	MediaPolicy(ctx context.Context) (ctl.MediaPolicyState, error)
+	SetMediaPolicy(ctx context.Context, in ctl.MediaPolicyChange) (ctl.MediaPolicyState, error)
 	RecordingSettings(ctx context.Context) (ctl.RecordingSettings, error)
 	SetRecordingPolicy(ctx context.Context, p ctl.RecordingPolicy, was uint64, who string) error
 	RecordCall(ctx context.Context, id, do, by string) error
@@ -124,6 +126,7 @@ func New(cfg Config) *API {
 	a.recordingOperations()
 	a.fileOperations()
 	a.pushOperations()
+	a.mediaOperations()
 	a.messageOperations()
 	a.threadOperations()
 	a.sendOperation()

@@ -18,7 +18,7 @@ type alarms struct {
 }
 
 // look returns what is wrong now.
-func (a *alarms) look(fullest float64, faults int) (out []ctl.Alarm) {
+func (a *alarms) look(fullest float64, faults int, unreached bool) (out []ctl.Alarm) {
 	if fullest >= portsLow {
 		out = append(out, ctl.Alarm{
 			Code: "media.ports.low", Text: fmt.Sprintf("%.0f %% of the media ports are in use", 100*fullest),
@@ -29,6 +29,12 @@ func (a *alarms) look(fullest float64, faults int) (out []ctl.Alarm) {
 		out = append(out, ctl.Alarm{
 			Code: "media.fault", Text: fmt.Sprintf("%d media streams were ended by a fault of the box", faults),
 			Cure: "send the log to support",
+		})
+	}
+	if unreached {
+		out = append(out, ctl.Alarm{
+			Code: "media.stun", Text: "the STUN and TURN server does not run",
+			Cure: "see the log of mediad; another program may have its port",
 		})
 	}
 	a.mu.Lock()

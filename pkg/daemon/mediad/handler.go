@@ -12,6 +12,7 @@ func (d *Daemon) handler() http.Handler {
 	mux := http.NewServeMux()
 	ctl.HandlePipe(mux, "POST /v1/pipe", d.verb)
 	ctl.Handle(mux, "GET /v1/status", func(*http.Request, ctl.None) (ctl.MediaStatus, error) { return d.status() })
+	ctl.Handle(mux, "PUT /v1/reach", d.setReach)
 	ctl.Handle(mux, "GET /v1/sessions", func(*http.Request, ctl.None) ([]ctl.MediaSession, error) { return d.table.Sessions() })
 	ctl.Stream(mux, "GET /v1/events", func(r *http.Request, emit func(any) error) error {
 		return d.hub.send(r.Context(), emit)
@@ -71,6 +72,6 @@ func (d *Daemon) status() (ctl.MediaStatus, error) {
 	}
 	st.Version, st.Started = d.cfg.Version, d.started
 	st.Ports.First, st.Ports.Last = d.cfg.Ports.First, d.cfg.Ports.Last
-	st.Alarms = d.alarms.look(d.pool.Fullest(), faults)
+	st.Alarms = d.alarms.look(d.pool.Fullest(), faults, d.unreached.Load())
 	return st, nil
 }

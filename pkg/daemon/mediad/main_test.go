@@ -56,12 +56,20 @@ func testConfig(socket string) Config {
 // start runs a mediad in this process until the test ends.
 func start(t *testing.T) ctl.Media {
 	t.Helper()
+	return startWith(t, func(*Config) {})
+}
+
+// startWith runs a mediad whose configuration is changed before.
+func startWith(t *testing.T, change func(*Config)) ctl.Media {
+	t.Helper()
 	n, err := notify.New()
 	if err != nil {
 		t.Fatal(err)
 	}
 	socket := filepath.Join(t.TempDir(), "media.sock")
-	d, err := New(testConfig(socket), n, nil, slog.New(slog.DiscardHandler))
+	cfg := testConfig(socket)
+	change(&cfg)
+	d, err := New(cfg, n, nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -16,8 +18,10 @@ import (
 	"github.com/coraltele/sanchar/pkg/base/slogx"
 	"github.com/coraltele/sanchar/pkg/media/port"
 	"github.com/coraltele/sanchar/pkg/media/relay"
+	"github.com/coraltele/sanchar/pkg/media/secure/handshake"
 	"github.com/coraltele/sanchar/pkg/media/session"
 	"github.com/coraltele/sanchar/pkg/media/session/snapshot"
+	"github.com/coraltele/sanchar/pkg/media/turn"
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
 	"github.com/coraltele/sanchar/pkg/platform/notify"
 )
@@ -33,9 +37,11 @@ type Config struct {
 	Socket       string
 	Version      string
 	Ports        port.Config
-	Voice, Video uint8 // DSCP
-	Loops        int   // 0 is one for each core
-	NoRing       bool  // a system call for each packet, for comparison
+	Voice, Video uint8            // DSCP
+	Loops        int              // 0 is one for each core
+	NoRing       bool             // a system call for each packet, for comparison
+	Data         string           // folder of this daemon's files; "" keeps none
+	STUN         []netip.AddrPort // where clients ask for their address and for relays
 }
 
 // Daemon is mediad.
@@ -51,6 +57,9 @@ type Daemon struct {
 	pool  *port.Pool
 	loops []*relay.Loop
 	table *session.Table
+	turn  *turn.Server
+
+	unreached atomic.Bool // the STUN server does not run
 }
 
 // New returns a mediad that takes back what its supervisor handed to it. Run owns those descriptors.
@@ -62,7 +71,14 @@ func New(cfg Config, n *notify.Notifier, handed map[string][]int, log *slog.Logg
 	if err != nil {
 		return nil, err
 	}
-	return &Daemon{cfg: cfg, log: log, notify: n, handed: handed, started: time.Now(), pool: pool}, nil
+	server, err := turn.New(turn.Config{
+		Listen: cfg.STUN, First: cfg.Ports.First, Last: cfg.Ports.Last,
+		Peers: &turn.Peers{First: cfg.Ports.First, Last: cfg.Ports.Last}, Log: slogx.Part(log, "turn"),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &Daemon{cfg: cfg, log: log, notify: n, handed: handed, started: time.Now(), pool: pool, turn: server}, nil
 }
 
 // Run serves until ctx ends. Media that a process before us relayed flows again before it answers.
@@ -85,15 +101,32 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 	if err := d.startLoops(media, &wg, failed); err != nil {
 		return err
 	}
+	identity, err := d.identity()
+	if err != nil {
+		return err
+	}
 	if d.table, err = session.New(session.Config{Voice: d.cfg.Voice, Video: d.cfg.Video}, session.Deps{
-		Ports: d.pool, Loops: d.loops, Area: area, Tell: d.hub.tell, Log: slogx.Part(d.log, "session"),
+		Ports: d.pool, Loops: d.loops, Area: area, Tell: d.hub.tell, Log: slogx.Part(d.log, "session"), Identity: identity,
 	}); err != nil {
 		return err
 	}
 	d.recover(records)
 	wg.Go(func() { failed <- d.table.Run(media) })
+	wg.Go(func() { d.reach(media) })
 	err = d.serve(ctx, failed)
 	return errors.Join(err, d.table.Keep())
+}
+
+// identity returns the certificate for media. One that cannot be kept serves until the next start.
+func (d *Daemon) identity() (*handshake.Identity, error) {
+	if d.cfg.Data != "" {
+		id, err := handshake.LoadIdentity(d.cfg.Data, time.Now())
+		if err == nil {
+			return id, nil
+		}
+		d.log.Error("the certificate for media is not kept", "err", err)
+	}
+	return handshake.NewIdentity(time.Now())
 }
 
 func (d *Daemon) startLoops(ctx context.Context, wg *sync.WaitGroup, failed chan<- error) error {

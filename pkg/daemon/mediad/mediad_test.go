@@ -144,12 +144,12 @@ func TestSlowReaderIsCutOff(t *testing.T) {
 func TestAlarms(t *testing.T) {
 	t.Parallel()
 	var a alarms
-	if got := a.look(0.5, 0); len(got) != 0 {
+	if got := a.look(0.5, 0, false); len(got) != 0 {
 		t.Errorf("alarms %+v", got)
 	}
-	first := a.look(portsLow, 2)
-	again := a.look(1, 3)
-	if len(first) != 2 || first[0].Code != "media.ports.low" || first[1].Code != "media.fault" || first[0].Cure == "" {
+	first := a.look(portsLow, 2, true)
+	again := a.look(1, 3, true)
+	if len(first) != 3 || first[2].Code != "media.stun" || first[0].Code != "media.ports.low" || first[1].Code != "media.fault" || first[0].Cure == "" {
 		t.Fatalf("alarms %+v", first)
 	}
 	for i := range again {

@@ -22,6 +22,7 @@ func (d *Daemon) routes() http.Handler {
 	})
 	d.userRoutes(mux)
 	d.pushRoutes(mux)
+	d.mediaRoutes(mux)
 	d.recordingRoutes(mux)
 	ctl.Handle(mux, "GET /v1/registrations", func(*http.Request, ctl.None) ([]ctl.Registration, error) { return d.registrations(), nil })
 	ctl.Handle(mux, "GET /v1/calls", func(*http.Request, ctl.None) ([]ctl.LiveCall, error) { return d.calls.List(), nil })

@@ -20,6 +20,7 @@ import (
 	"github.com/coraltele/sanchar/pkg/pbx/chat"
 	"github.com/coraltele/sanchar/pkg/pbx/dialplan"
 	"github.com/coraltele/sanchar/pkg/pbx/edge"
+	"github.com/coraltele/sanchar/pkg/pbx/mediapolicy"
 	"github.com/coraltele/sanchar/pkg/pbx/push"
 	"github.com/coraltele/sanchar/pkg/pbx/recording"
 	"github.com/coraltele/sanchar/pkg/pbx/registrar"
@@ -72,6 +73,8 @@ type Daemon struct {
 	pusher  *push.Pusher
 	push    *push.Settings
 	outbox  *outbox.Outbox
+
+	mediaPolicy *mediapolicy.Policy
 
 	recording *conf.File[ctl.RecordingPolicy]
 	failures  *account.Failures
@@ -138,6 +141,9 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 	if err := d.openPush(); err != nil {
 		return err
 	}
+	if err := d.openMedia(); err != nil {
+		return err
+	}
 	if d.recording, err = conf.Open(d.cfg.file("recording.json"), recording.Schema(), slogx.Part(d.log, "conf")); err != nil {
 		return err
 	}
@@ -149,7 +155,7 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 	d.calls, err = call.Open(d.cfg.RunDir, call.Deps{
 		Log: d.log, Wire: d.edge, Devices: d.devices, Relay: d.media, Waker: d.pusher, Plan: plan, User: d.users.ByID,
 		Policy: func() *ctl.RecordingPolicy { p, _ := d.recording.Load(); return &p },
-		Domain: d.users.Domain, Watch: d.hub.tell, Message: d.chat.InDialog, Product: d.product(),
+		Rules:  d.mediaRules, Domain: d.users.Domain, Watch: d.hub.tell, Message: d.chat.InDialog, Product: d.product(),
 		Record: func(r record.Call, kept func()) { d.write(record.KindCall, r.ID, r, kept) },
 	})
 	return err

@@ -2,6 +2,7 @@ package quality
 
 import (
 	"net/netip"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -86,7 +87,7 @@ func TestStats(t *testing.T) {
 		Kind: "audio", Codec: "PCMA", Remote: remote, PacketsIn: 99, BytesIn: 1000, PacketsOut: 50, LostIn: 1,
 		RoundTrip: 30 * time.Millisecond, Dropped: 4, Ignored: 5, FirstPacket: clock(sec), LastPacket: clock(2 * sec),
 	}
-	if got != want {
+	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
 	said.Kind = "video"

@@ -20,13 +20,18 @@ func Stats(st *relay.State, said *ctl.MediaStream, clock Clock) ctl.StreamStats 
 		JitterIn: st.In.MeanJitter(), JitterOut: st.JitterOut(), RoundTrip: st.RoundTrip,
 		Dropped: st.Strangers, Ignored: st.Ignored,
 		FirstPacket: clock(st.First), LastPacket: clock(st.Last),
+		Refused: st.Refused, ZRTP: st.Encrypted,
 	}
 	if said == nil {
 		return out
 	}
 	out.Kind = said.Kind
-	if i := st.MostUsed(); i >= 0 && i < len(said.Formats) {
-		out.Codec = said.Formats[i].Encoding
+	formats := said.Formats
+	if len(said.Told) > 0 { // it sends what it was told that we take
+		formats = said.Told
+	}
+	if i := st.MostUsed(); i >= 0 && i < len(formats) {
+		out.Codec = formats[i].Encoding
 	}
 	if total := out.PacketsIn + out.LostIn; out.PacketsIn > 0 && said.Kind == "audio" {
 		out.MOS = stats.MOS(out.Codec, float64(out.LostIn)/float64(total), out.JitterIn, out.RoundTrip)

@@ -48,8 +48,9 @@ type Loop struct {
 	ears   []ear              // by descriptor
 	heard  int                // ears that have an end
 	ready  [burstSize]*end    // who the burst's datagrams are from
-	outs   [burstSize]*Stream // who they are for
+	outs   [burstSize]*Stream // who they are for; nil for what is no media
 	at     int                // the datagram that is handled next
+	drafts drafts             // what Send has queued
 	totals Totals
 	pace   pace
 
@@ -126,6 +127,7 @@ func (l *Loop) Do(f func(now int64)) error {
 		return ErrClosed
 	}
 	f(l.clock.now())
+	l.flush() // what f has sent
 	return nil
 }
 
@@ -210,13 +212,18 @@ func (l *Loop) relay(n int, now int64) {
 // flush sends what the turn has queued.
 func (l *Loop) flush() {
 	queued := l.burst.Len() - l.burst.Room()
-	if l.burst.Send() == 0 {
+	if queued == 0 {
+		return
+	}
+	refused := l.burst.Send()
+	l.drafts.used = 0
+	if refused == 0 {
 		return
 	}
 	for i := range queued {
-		if l.burst.Sent(i) != nil {
-			l.outs[i].state.Out--
-			l.outs[i].state.Unsent++
+		if of := l.outs[i]; of != nil && l.burst.Sent(i) != nil {
+			of.state.Out--
+			of.state.Unsent++
 			l.totals.Relayed--
 			l.totals.Unsent++
 		}

@@ -12,7 +12,7 @@ func (l *Loop) packet(e *end, p []byte, from *udpio.Sockaddr, now int64) {
 	if s.terms.Opaque {
 		if e.accept(from, 0, len(p) > 0, now) {
 			s.count(p, now)
-			l.media(s, p)
+			l.opaque(s, p)
 		}
 		return
 	}
@@ -22,17 +22,13 @@ func (l *Loop) packet(e *end, p []byte, from *udpio.Sockaddr, now int64) {
 	case header.RTCP:
 		l.rtcp(e, p, from, now)
 	case header.ZRTP:
-		if e.accept(from, 0, true, now) {
-			s.state.Encrypted = true
-			l.opaque(e, p)
-		}
-	case header.DTLS: // it proves a peer that is expected to speak it
-		if e.accept(from, 0, s.terms.Secure, now) {
-			l.opaque(e, p)
-		}
-	case header.STUN, header.TURN, header.Other:
-		// No connectivity check passes: no leg negotiates ICE with the other, only with us, and then
-		// not here. Keep-alives (RFC 6263 §4.6) have done their work when they arrive.
+		l.zrtp(e, p, from, now)
+	case header.DTLS:
+		l.dtls(e, p, from, now)
+	case header.STUN:
+		l.stun(e, p, from, now)
+	case header.TURN, header.Other:
+		// Keep-alives (RFC 6263 §4.6) have done their work when they arrive.
 		s.state.Ignored++
 	}
 }
@@ -48,17 +44,24 @@ func (e *end) accept(from *udpio.Sockaddr, ssrc uint32, valid bool, now int64) b
 }
 
 func (l *Loop) rtp(e *end, p header.Packet, from *udpio.Sockaddr, now int64) {
-	s := e.stream
+	base := e.stream
 	if len(p) < header.Size || e.rtcp {
-		s.state.Ignored++
+		base.state.Ignored++
 		return
 	}
+	if base.guard.Locked {
+		if p = l.open(e, p, from, now); p == nil {
+			return
+		}
+	}
+	s := base.pick(p)
 	format := s.format[p.PayloadType()]
 	// Only a packet in every respect as negotiated proves a peer.
 	valid := (format != 0 || len(s.terms.Formats) == 0) && p.Valid(s.terms.Secure)
 	if !e.accept(from, p.SSRC(), valid, now) {
 		return
 	}
+	base.bundle.learn(p.SSRC(), s)
 	s.count(p, now)
 	s.state.In.Packet(p.SSRC(), p.Sequence())
 	if format != 0 {
@@ -67,7 +70,12 @@ func (l *Loop) rtp(e *end, p header.Packet, from *udpio.Sockaddr, now int64) {
 			s.state.In.Time(p.Timestamp(), f.ClockRate, now)
 		}
 	}
-	l.media(s, p)
+	for _, k := range s.sinks {
+		k.Hear(p, now)
+	}
+	if s.route.Types.apply(p) {
+		l.media(s, p)
+	}
 }
 
 // count counts a media packet.
@@ -84,22 +92,16 @@ func (s *Stream) count(p []byte, now int64) {
 }
 
 // media passes a media packet on, if its party may send now.
-func (l *Loop) media(s *Stream, p []byte) {
-	if s.route.Media && s.route.To != nil {
-		l.send(&s.route.To.rtp, p)
+func (l *Loop) media(s *Stream, p header.Packet) {
+	if s.route.Media && !s.route.Tapped && s.route.To != nil {
+		l.send(s.route.To, p)
 	}
 }
 
-// opaque passes a packet of a key exchange on, also before media may flow, to the socket of the same
-// purpose.
-func (l *Loop) opaque(e *end, p []byte) {
-	to := e.stream.route.To
-	switch {
-	case to == nil:
-	case e.rtcp && !to.terms.Mux:
-		l.send(&to.rtcp, p)
-	default:
-		l.send(&to.rtp, p)
+// opaque passes a packet that is not RTP on, if its party may send now.
+func (l *Loop) opaque(s *Stream, p []byte) {
+	if to := s.route.To; s.route.Media && to != nil && to.base.rtp.reachable() && !to.base.guard.Locked {
+		l.queue(&to.base.rtp, to, p, nil)
 	}
 }
 
@@ -109,6 +111,11 @@ func (l *Loop) rtcp(e *end, p []byte, from *udpio.Sockaddr, now int64) {
 		s.state.Ignored++
 		return
 	}
+	if s.guard.Locked {
+		if p = l.openReport(e, p, from, now); p == nil {
+			return
+		}
+	}
 	ssrc, valid := rtcp.SSRC(p), rtcp.Valid(p, s.terms.Secure)
 	if !e.rtcp {
 		valid = false // on the RTP port, RTP proves the peer: its SSRC may be another
@@ -116,27 +123,12 @@ func (l *Loop) rtcp(e *end, p []byte, from *udpio.Sockaddr, now int64) {
 	if !e.accept(from, ssrc, valid, now) {
 		return
 	}
-	to := s.route.To
-	s.report(p, to, now)
-	switch {
-	case to == nil:
-	case to.terms.Mux: // RFC 5761 §5.1.1
-		l.send(&to.rtp, p)
-	default:
-		l.send(&to.rtcp, p)
-	}
-}
-
-// send queues p for the peer of e.
-func (l *Loop) send(e *end, p []byte) {
-	if !e.peer.addr.Valid() {
+	if len(s.bundle.riders) > 0 {
+		l.share(s, p, now)
 		return
 	}
-	to := &e.peer.addr
-	if e.peer.connected {
-		to = nil
+	s.report(p, s.route.To, now)
+	if s.route.To != nil {
+		l.sendReport(s.route.To, p)
 	}
-	l.outs[l.burst.AddSend(e.fd, p, to)] = e.stream
-	e.stream.state.Out++
-	l.totals.Relayed++
 }

@@ -28,6 +28,8 @@ const (
 //   - Later, only another port of the same host with the same SSRC may, after rebindTime of silence.
 //
 // So nobody at a third host can ever listen or speak, whatever he sends.
+//
+// A party that checks (RFC 8445) is where its authenticated checks come from, and nowhere else.
 type peer struct {
 	said   udpio.Sockaddr // in the SDP; none if the party wants nothing
 	source udpio.Sockaddr // of its signalling; the port means nothing
@@ -38,6 +40,8 @@ type peer struct {
 	ssrc      uint32
 	last      int64 // time of the last packet accepted
 	until     int64 // end of proving
+	checking  bool  // only checks prove
+	checks    Checks
 }
 
 // say sets what the party said. It reports whether that changed: then the peer must be proven anew.
@@ -48,6 +52,13 @@ func (p *peer) say(said netip.AddrPort, source netip.Addr) (changed bool) {
 		next.addr = next.said
 	}
 	if p.said.Equal(&next.said) && p.source.Equal(&next.source) {
+		return false
+	}
+	if p.checking { // another default candidate: where the party is, its checks tell
+		p.said, p.source = next.said, next.source
+		if !p.proven {
+			p.addr = p.said
+		}
 		return false
 	}
 	*p = next
@@ -72,6 +83,9 @@ func (p *peer) accept(from *udpio.Sockaddr, ssrc uint32, valid bool, now int64) 
 		return true
 	case !valid || !p.mayProve(from, ssrc, now):
 		return false
+	case p.checking && p.checks.has(from) >= 0: // from another place of the party's: where it is sent to, it nominates
+		p.last = now
+		return true
 	case !p.proven || now < p.until: // a NAT's new port opens no new time of proving
 		p.until = now + int64(provingTime)
 	}
@@ -79,13 +93,22 @@ func (p *peer) accept(from *udpio.Sockaddr, ssrc uint32, valid bool, now int64) 
 	return true
 }
 
+// could reports whether a packet will be accepted if it is valid: one that cannot is not worth opening.
+func (p *peer) could(from *udpio.Sockaddr, ssrc uint32, now int64) bool {
+	return p.proven && from.Equal(&p.addr) || p.mayProve(from, ssrc, now)
+}
+
 // mayProve reports whether a valid packet from an address that is not the proven one proves it.
 func (p *peer) mayProve(from *udpio.Sockaddr, ssrc uint32, now int64) bool {
 	quiet := time.Duration(now - p.last)
 	switch {
+	case p.checking && p.checks.fresh(from, now):
+		return true
+	case p.checking && !p.proven:
+		return false
 	case !p.proven:
 		return p.allowed(from)
-	case now < p.until:
+	case now < p.until && !p.checking:
 		return from.Equal(&p.said) || (p.allowed(from) && quiet >= quietTime)
 	default:
 		return quiet >= rebindTime && ssrc != 0 && ssrc == p.ssrc && from.EqualAddr(&p.addr)
@@ -99,5 +122,5 @@ func (p *peer) allowed(from *udpio.Sockaddr) bool {
 
 // settled reports whether the peer will not change but by a NAT: it is proven, and sends.
 func (p *peer) settled(now int64) bool {
-	return p.proven && now >= p.until && time.Duration(now-p.last) < rebindTime
+	return p.proven && !p.checking && now >= p.until && time.Duration(now-p.last) < rebindTime
 }

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/coraltele/sanchar/pkg/media/secure"
 	"github.com/coraltele/sanchar/pkg/platform/udpio"
 	"github.com/coraltele/sanchar/pkg/rtp/stats"
 )
@@ -12,6 +13,8 @@ import (
 // that it can be kept over a restart by a copy of its memory. Times are of Now.
 type State struct {
 	RTP, RTCP Peer // filled in by Stream.State
+	// Secure is of SRTP and, unless both are on one port, of a second handshake's keys for SRTCP.
+	Secure [2]secure.State
 
 	In           stats.Receiver
 	BytesIn      uint64
@@ -21,7 +24,10 @@ type State struct {
 	Ignored      uint64 // packets of the peer that are not relayed: STUN, and what is no media
 	First, Last  int64  // time of the first and the last media packet from the party
 	ByFormat     [MaxFormats]uint64
-	Encrypted    bool // ZRTP was seen: what looks like RTCP cannot be read
+	Refused      uint64 // protected packets that were not authentic, or came again
+	Unkeyed      uint64 // packets that came or should have gone while there were no keys
+	Secured      bool   // an authentic packet has come
+	Encrypted    bool   // ZRTP was seen: what looks like RTCP cannot be read
 	LostOut      int64
 	LostOutOf    uint32 // SSRC that LostOutLast is of
 	LostOutLast  int32
@@ -36,17 +42,22 @@ type Peer struct {
 	Proven             bool
 	SSRC               uint32
 	Last, Until        int64
+	Checking           bool
+	Checks             Checks
 }
 
 // State returns a copy of the stream's state.
 func (s *Stream) State() State {
 	st := s.state
-	st.RTP, st.RTCP = s.rtp.peer.keep(), s.rtcp.peer.keep()
+	st.RTP, st.RTCP = s.base.rtp.peer.keep(), s.base.rtcp.peer.keep()
 	return st
 }
 
 func (p *peer) keep() Peer {
-	return Peer{Said: p.said, Source: p.source, Addr: p.addr, Proven: p.proven, SSRC: p.ssrc, Last: p.last, Until: p.until}
+	return Peer{
+		Said: p.said, Source: p.source, Addr: p.addr, Proven: p.proven, SSRC: p.ssrc, Last: p.last, Until: p.until,
+		Checking: p.checking, Checks: p.checks,
+	}
 }
 
 // Remote returns the proven address, if there is one.

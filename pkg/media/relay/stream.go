@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/coraltele/sanchar/pkg/media/secure"
 	"github.com/coraltele/sanchar/pkg/platform/udpio"
 )
 
@@ -24,19 +25,28 @@ type Terms struct {
 	RTP, RTCP netip.AddrPort // where it receives; invalid for nothing
 	Source    netip.Addr     // of its signalling
 	Mux       bool           // RTCP comes and goes on the RTP port (RFC 5761)
-	Secure    bool           // SRTP: only headers can be read
+	Secure    bool           // SRTP that passes: only headers can be read
 	Opaque    bool           // not RTP at all, for instance fax over UDPTL
+	NoZRTP    bool           // packets of ZRTP do not pass
+	MID       string         // of the m-line, "" if it has none (RFC 9143 §15)
+	MIDExt    uint8          // id of the header extension that names the m-line, 0 for none
 	Formats   []Format       // none: any payload type
 }
 
-// Stream is our end towards one party for one m-line: a pair of sockets. All its methods but Loop
-// are called inside Do of its loop.
+// Stream is our end towards one party for one m-line: a pair of sockets, or a place in the bundle of
+// another stream. All its methods but Loop are called inside Do of its loop.
 type Stream struct {
 	loop      *Loop
+	base      *Stream // whose sockets, keys and peer it uses: its own, or those of the bundle
+	bundle    bundle
+	guard     Guard
 	rtp, rtcp end
 	terms     Terms
 	format    [128]uint8 // by payload type: index in terms.Formats and 1 added, or 0
 	route     Route
+	sinks     []Sink
+	sent      uint32 // SSRC of the last packet to the party
+	detached  bool   // the sockets may be another's by now
 	state     State
 	reports   reports
 }
@@ -45,6 +55,9 @@ type Stream struct {
 type Route struct {
 	To    *Stream // nil: nowhere
 	Media bool    // RTP flows; RTCP does as long as there is To, so that a held call stays alive
+	// Tapped: somebody else sends media to To's party. What comes from this stream goes to sinks only.
+	Tapped bool
+	Types  *Types // nil: payload types stay as they are
 }
 
 // end is one socket of a stream.
@@ -53,15 +66,16 @@ type end struct {
 	peer   peer
 	fd     int
 	rtcp   bool // the socket for RTCP
+	keys   *secure.Keys
 }
 
 // Attach makes the loop listen on the sockets rtp and rtcp. A restored stream goes on as state says.
 func (l *Loop) Attach(rtp, rtcp int, state *State) (*Stream, error) {
 	s := &Stream{loop: l}
+	s.base = s
 	s.rtp, s.rtcp = end{stream: s, fd: rtp}, end{stream: s, fd: rtcp, rtcp: true}
 	if state != nil {
-		s.state = *state
-		s.state.In.Break() // the state is of some time ago: what came since was not lost
+		s.resume(state)
 		s.rtp.restore(&state.RTP)
 		s.rtcp.restore(&state.RTCP)
 	}
@@ -75,11 +89,23 @@ func (l *Loop) Attach(rtp, rtcp int, state *State) (*Stream, error) {
 	return s, nil
 }
 
+// resume takes a state of some time ago: what came since was not lost.
+func (s *Stream) resume(state *State) {
+	s.state = *state
+	s.state.In.Break()
+	for i := range s.state.Secure {
+		s.state.Secure[i].Restart()
+	}
+}
+
 // Detach ends the stream. Its sockets stay open; who closes them says so by Forget.
 func (s *Stream) Detach() {
-	s.loop.remove(&s.rtp)
-	s.loop.remove(&s.rtcp)
-	s.route, s.terms = Route{}, Terms{}
+	if s.base == s {
+		s.loop.remove(&s.rtp)
+		s.loop.remove(&s.rtcp)
+	}
+	s.route, s.terms, s.sinks, s.guard, s.bundle = Route{}, Terms{}, nil, Guard{}, bundle{}
+	s.detached = true
 }
 
 // Loop returns the loop that owns the stream.
@@ -99,8 +125,10 @@ func (s *Stream) SetTerms(t Terms) {
 	if t.Mux {
 		rtcp = netip.AddrPort{}
 	}
-	s.rtp.say(t.RTP, t.Source)
-	s.rtcp.say(rtcp, t.Source)
+	if s.base == s {
+		s.rtp.say(t.RTP, t.Source)
+		s.rtcp.say(rtcp, t.Source)
+	}
 }
 
 // SetRoute replaces where the stream's packets go, whole.
@@ -117,6 +145,9 @@ func (e *end) say(said netip.AddrPort, source netip.Addr) {
 // Tend is called once a second. It connects the socket to a peer that is settled, and opens it again
 // when the peer has gone quiet, so that its NAT may have given it another port.
 func (s *Stream) Tend(now int64) {
+	if s.base != s {
+		return
+	}
 	e := &s.rtp // RTCP is too rare to gain by it
 	switch settled := e.peer.settled(now); {
 	case settled && !e.peer.connected:
@@ -128,7 +159,10 @@ func (s *Stream) Tend(now int64) {
 
 // restore takes a peer back that was proven before a restart. The kernel knows a connected one best.
 func (e *end) restore(p *Peer) {
-	e.peer = peer{said: p.Said, source: p.Source, addr: p.Addr, proven: p.Proven, ssrc: p.SSRC, last: p.Last, until: p.Until}
+	e.peer = peer{
+		said: p.Said, source: p.Source, addr: p.Addr, proven: p.Proven, ssrc: p.SSRC, last: p.Last, until: p.Until,
+		checks: p.Checks, checking: p.Checking,
+	}
 	if addr, ok := udpio.Peer(e.fd); ok {
 		e.peer.addr, e.peer.proven, e.peer.connected = addr, true, true
 	}

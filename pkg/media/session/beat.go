@@ -93,6 +93,9 @@ func (t *Table) watchLocked(s *session, now int64) {
 			Expected: flows(st, other) && relay.IsRTP(st.kind),
 		}
 		look.OtherSends = flows(other, st) && quality.Heard(other.state.Last, now)
+		if t.noticeLocked(s, l, i, now); st.notice.direct {
+			look.Expected = false
+		}
 		st.watch.See(look, func(kind string) {
 			t.tell(ctl.MediaEvent{Session: s.id, Leg: l.id, Index: i, Kind: kind, Remote: look.Remote, At: time.Now()})
 		})

@@ -23,7 +23,7 @@ type draft struct {
 func (s *session) draft() *draft {
 	d := &draft{session: s, legs: make([]*leg, len(s.legs))}
 	for i, l := range s.legs {
-		d.legs[i] = &leg{id: l.id, where: l.where, streams: make([]*stream, len(l.streams))}
+		d.legs[i] = &leg{id: l.id, where: l.where, ours: l.ours, streams: make([]*stream, len(l.streams))}
 		for j, st := range l.streams {
 			d.legs[i].streams[j] = new(*st)
 		}
@@ -51,11 +51,15 @@ func (d *draft) say(in ctl.MediaLeg) *leg {
 		l = &leg{id: in.ID, where: place{local: in.Local}}
 		d.legs = append(d.legs, l)
 	}
+	bundled := l.ours.Bundle
+	if !isZero(&in.Ours) {
+		l.ours = in.Ours
+	}
 	if in.Local != l.where.local { // other sockets, which know nothing yet
 		l.where.local = in.Local
-		for i, st := range l.streams {
-			l.streams[i] = &stream{kind: st.kind, said: st.said}
-		}
+		l.renew(0)
+	} else if l.ours.Bundle != bundled {
+		l.renew(1)
 	}
 	if in.Source.IsValid() {
 		l.where.source = in.Source.Unmap()
@@ -68,6 +72,18 @@ func (d *draft) say(in ctl.MediaLeg) *leg {
 		l.streams[i].kind, l.streams[i].said = said.Kind, said
 	}
 	return l
+}
+
+// isZero reports whether terms say nothing, so that those of before stay.
+func isZero(t *ctl.MediaTerms) bool {
+	return t.Protection == "" && len(t.Suites) == 0 && t.Setup == "" && t.ICE == "" && !t.Mux && !t.Bundle && !t.NoZRTP
+}
+
+// renew makes the leg's streams from the n-th on begin anew, on other sockets.
+func (l *leg) renew(n int) {
+	for i := n; i < len(l.streams); i++ {
+		l.streams[i] = &stream{kind: l.streams[i].kind, said: l.streams[i].said}
+	}
 }
 
 // widen gives a leg as many streams as the one it talks with has.
@@ -134,8 +150,31 @@ func (t *Table) commitLocked(d *draft) error {
 	}
 	t.load[s.loop] += streamsOf(d.legs) - streamsOf(s.legs)
 	left := d.left()
+	for _, l := range s.legs {
+		if d.leg(l.id) == nil {
+			t.carryLocked(s, l)
+		}
+	}
 	s.legs = d.legs
-	return t.releaseLocked(left)
+	return errors.Join(t.secureLocked(s), t.releaseLocked(left))
+}
+
+// secureLocked begins the handshakes that are due, and lets the relay hear them.
+func (t *Table) secureLocked(s *session) error {
+	if !t.shakeLocked(s) {
+		return nil
+	}
+	var errs []error
+	err := s.loop.Do(func(now int64) {
+		for _, l := range s.legs {
+			for i, st := range l.streams {
+				if st.secrets.protection == ctl.DTLS {
+					errs = append(errs, l.guard(i, st, now))
+				}
+			}
+		}
+	})
+	return errors.Join(append(errs, err)...)
 }
 
 func streamsOf(legs []*leg) (n int) {
@@ -149,8 +188,8 @@ func streamsOf(legs []*leg) (n int) {
 func (t *Table) equipLocked(d *draft) (fresh []*port.Pair, err error) {
 	now := time.Now()
 	for _, l := range d.legs {
-		for _, st := range l.streams {
-			if st.pair != nil {
+		for i, st := range l.streams {
+			if st.pair != nil || l.rides(i) {
 				continue
 			}
 			if st.pair, err = t.ports.Acquire(l.where.local, t.dscp(st.kind), now); err != nil {
@@ -173,7 +212,7 @@ func (t *Table) releaseLocked(pairs []*port.Pair) error {
 // left returns the ports that the session has and the draft has not.
 func (d *draft) left() (pairs []*port.Pair) {
 	d.session.streams(func(_ *leg, _ int, st *stream) {
-		if !d.has(func(kept *stream) bool { return kept.pair == st.pair }) {
+		if st.pair != nil && !d.has(func(kept *stream) bool { return kept.pair == st.pair }) {
 			pairs = append(pairs, st.pair)
 		}
 	})
@@ -191,7 +230,7 @@ func (t *Table) applyLocked(d *draft) error {
 	if err := d.session.loop.Do(func(now int64) {
 		if fault = d.attach(); fault == nil {
 			d.leave(now)
-			d.route()
+			fault = d.route(now)
 		}
 	}); err != nil {
 		return err
@@ -203,8 +242,12 @@ func (t *Table) applyLocked(d *draft) error {
 func (d *draft) attach() error {
 	var attached []*stream
 	for _, l := range d.legs {
-		for _, st := range l.streams {
+		for i, st := range l.streams {
 			if st.relay != nil {
+				continue
+			}
+			if l.rides(i) {
+				st.relay = d.session.loop.Ride(&st.state)
 				continue
 			}
 			r, err := d.session.loop.Attach(st.pair.RTP, st.pair.RTCP, &st.state)
@@ -233,6 +276,7 @@ func (d *draft) leave(now int64) {
 		}
 		st.state = st.relay.State()
 		st.relay.Detach()
+		st.stopShaking()
 		s.gone = append(s.gone, st.account(l, i, clock(now)))
 	})
 	s.gone = s.gone[max(0, len(s.gone)-maxGone):]
@@ -242,21 +286,57 @@ func (d *draft) leave(now int64) {
 func (st *stream) account(l *leg, i int, c quality.Clock) ctl.StreamStats {
 	out := quality.Stats(&st.state, st.said, c)
 	out.Leg, out.Index, out.Kind = l.id, i, st.kind
+	l.base(i).protected(&out)
+	out.Direct = st.notice.direct
 	return out
 }
 
+// protected tells how a stream is.
+func (st *stream) protected(out *ctl.StreamStats) {
+	out.Protection = st.secrets.protection
+	switch st.secrets.protection {
+	case ctl.SDES:
+		out.Suite = st.secrets.ours.Suite
+	case ctl.DTLS:
+		out.Suite = st.secrets.keyed[0].TX.Suite.String()
+	case ctl.Plain, ctl.Through:
+	}
+}
+
 // route tells every stream what its party said, and where what it sends goes.
-func (d *draft) route() {
+func (d *draft) route(now int64) error {
+	var errs []error
 	for _, l := range d.legs {
+		l.bundle()
 		for i, st := range l.streams {
 			st.relay.SetTerms(st.terms(l))
+			errs = append(errs, l.guard(i, st, now))
 			r := relay.Route{}
 			if other := l.other(i); other != nil {
-				r.To, r.Media = other.relay, flows(st, other)
+				r.To, r.Media, r.Types = other.relay, flows(st, other), types(st, other)
 			}
 			st.relay.SetRoute(r)
 		}
 	}
+	return errors.Join(errs...)
+}
+
+// bundle tells the relay which streams go on the sockets of the first.
+func (l *leg) bundle() {
+	if !l.ours.Bundle {
+		for i, st := range l.streams {
+			st.relay.SetBundle([]*relay.Stream{l.streams[i].relay}, [][]uint32{nil})
+		}
+		return
+	}
+	riders, ssrcs := make([]*relay.Stream, len(l.streams)), make([][]uint32, len(l.streams))
+	for i, st := range l.streams {
+		riders[i] = st.relay
+		if st.said != nil {
+			ssrcs[i] = st.said.SSRCs
+		}
+	}
+	l.streams[0].relay.SetBundle(riders, ssrcs)
 }
 
 // terms is what the relay must know of what a party said.
@@ -266,10 +346,11 @@ func (st *stream) terms(l *leg) relay.Terms {
 	}
 	t := relay.Terms{
 		RTP: st.said.RTP, RTCP: rtcpOf(st.said), Source: l.where.source,
-		Mux: st.said.Mux, Secure: st.said.Secure, Opaque: !relay.IsRTP(st.said.Kind),
+		Mux: st.said.Mux || l.ours.Bundle, Secure: !st.locked() && (st.said.Secure || st.secrets.protection == ctl.Through),
+		Opaque: !relay.IsRTP(st.said.Kind), NoZRTP: l.ours.NoZRTP, MID: st.said.MID, MIDExt: st.said.MIDExt,
 	}
-	t.Formats = make([]relay.Format, 0, len(st.said.Formats))
-	for _, f := range st.said.Formats {
+	t.Formats = make([]relay.Format, 0, len(sent(st.said)))
+	for _, f := range sent(st.said) {
 		t.Formats = append(t.Formats, relay.Format{
 			PayloadType: f.PayloadType, ClockRate: f.ClockRate, Untimed: strings.EqualFold(f.Encoding, "telephone-event"),
 		})

@@ -7,12 +7,13 @@ import (
 	"time"
 
 	"github.com/coraltele/sanchar/pkg/base/pack"
+	"github.com/coraltele/sanchar/pkg/media/secure"
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
 )
 
 // recordVersion begins the fixed part of a session's record. It is another one when what follows
 // changes: a process takes back no session of one that wrote it otherwise.
-const recordVersion = 2
+const recordVersion = 3
 
 // saved is the fixed part of a session's record.
 type saved struct {
@@ -26,13 +27,16 @@ type savedLeg struct {
 	ID            string
 	Local, Source netip.Addr
 	With          string
+	Ours          ctl.MediaTerms
 	Streams       []savedStream
 }
 
 type savedStream struct {
 	Kind string
-	Port uint16           // of RTP
+	Port uint16           // of RTP; 0 if it rides on another's
 	Said *ctl.MediaStream // nil while the party has not spoken
+	// Secrets are never on a disk: the record is memory that the supervisor holds.
+	Secrets secrets
 }
 
 func (s *saved) pack(w *pack.Writer) {
@@ -65,11 +69,13 @@ func (l *savedLeg) pack(w *pack.Writer) {
 	w.Addr(netip.AddrPortFrom(l.Local, 0))
 	w.Addr(netip.AddrPortFrom(l.Source, 0))
 	w.String(l.With)
+	l.Ours.Pack(w)
 	pack.WriteList(w, l.Streams, (*savedStream).pack)
 }
 
 func (l *savedLeg) unpack(r *pack.Reader) {
 	l.ID, l.Local, l.Source, l.With = r.String(), r.Addr().Addr(), r.Addr().Addr(), r.String()
+	l.Ours.Unpack(r)
 	l.Streams = pack.ReadList(r, (*savedStream).unpack)
 }
 
@@ -80,6 +86,7 @@ func (s *savedStream) pack(w *pack.Writer) {
 	if s.Said != nil {
 		s.Said.Pack(w)
 	}
+	s.Secrets.pack(w)
 }
 
 func (s *savedStream) unpack(r *pack.Reader) {
@@ -87,5 +94,48 @@ func (s *savedStream) unpack(r *pack.Reader) {
 	if r.Bool() {
 		s.Said = new(ctl.MediaStream)
 		s.Said.Unpack(r)
+	}
+	s.Secrets.unpack(r)
+}
+
+func (s *secrets) pack(w *pack.Writer) {
+	w.String(string(s.protection))
+	pack.WriteList(w, s.own, (*ctl.MediaCrypto).Pack)
+	pack.WriteList(w, s.offered, (*ctl.MediaCrypto).Pack)
+	s.ours.Pack(w)
+	s.theirs.Pack(w)
+	for _, v := range []string{s.setup, s.about, s.credential.Ufrag, s.credential.Pwd, s.ufrag} {
+		w.String(v)
+	}
+	for i := range s.keyed {
+		packMaster(w, &s.keyed[i].RX)
+		packMaster(w, &s.keyed[i].TX)
+	}
+}
+
+func (s *secrets) unpack(r *pack.Reader) {
+	s.protection = ctl.Protection(r.String())
+	s.own = pack.ReadList(r, (*ctl.MediaCrypto).Unpack)
+	s.offered = pack.ReadList(r, (*ctl.MediaCrypto).Unpack)
+	s.ours.Unpack(r)
+	s.theirs.Unpack(r)
+	for _, v := range []*string{&s.setup, &s.about, &s.credential.Ufrag, &s.credential.Pwd, &s.ufrag} {
+		*v = r.String()
+	}
+	for i := range s.keyed {
+		unpackMaster(r, &s.keyed[i].RX)
+		unpackMaster(r, &s.keyed[i].TX)
+	}
+}
+
+func packMaster(w *pack.Writer, m *secure.Master) {
+	w.Uint(uint64(m.Suite))
+	w.String(string(m.Key))
+}
+
+func unpackMaster(r *pack.Reader, m *secure.Master) {
+	m.Suite = secure.Suite(r.Uint())
+	if key := r.String(); key != "" {
+		m.Key = []byte(key)
 	}
 }

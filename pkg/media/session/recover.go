@@ -25,12 +25,16 @@ const stateSize = unsafe.Sizeof(relay.State{})
 func (t *Table) saveLocked(s *session) error {
 	rec := saved{ID: s.id, Started: s.started, Gone: s.gone, Legs: make([]savedLeg, 0, len(s.legs))}
 	for _, l := range s.legs {
-		sl := savedLeg{ID: l.id, Local: l.where.local, Source: l.where.source, Streams: make([]savedStream, 0, len(l.streams))}
+		sl := savedLeg{ID: l.id, Local: l.where.local, Source: l.where.source, Ours: l.ours, Streams: make([]savedStream, 0, len(l.streams))}
 		if l.with != nil {
 			sl.With = l.with.id
 		}
 		for _, st := range l.streams {
-			sl.Streams = append(sl.Streams, savedStream{Kind: st.kind, Said: st.said, Port: st.pair.Local.Port()})
+			ss := savedStream{Kind: st.kind, Said: st.said, Secrets: st.secrets}
+			if st.pair != nil {
+				ss.Port = st.pair.Local.Port()
+			}
+			sl.Streams = append(sl.Streams, ss)
 		}
 		rec.Legs = append(rec.Legs, sl)
 	}
@@ -69,7 +73,11 @@ func (t *Table) Recover(records []snapshot.Saved) error {
 	found, errs := t.readLocked(records)
 	wanted := map[netip.AddrPort]uint8{}
 	for _, f := range found {
-		f.each(func(at netip.AddrPort, st *savedStream) { wanted[at] = t.dscp(st.Kind) })
+		f.each(func(at netip.AddrPort, st *savedStream) {
+			if at.Port() != 0 {
+				wanted[at] = t.dscp(st.Kind)
+			}
+		})
 	}
 	pairs, err := t.ports.Claim(wanted, time.Now())
 	errs = append(errs, err)
@@ -126,13 +134,13 @@ func (t *Table) reviveLocked(f *found, pairs map[netip.AddrPort]*port.Pair) erro
 	d := &draft{session: s}
 	states := f.statesOf()
 	for _, sl := range f.Legs {
-		l := &leg{id: sl.ID, where: place{local: sl.Local, source: sl.Source}}
-		for _, ss := range sl.Streams {
+		l := &leg{id: sl.ID, where: place{local: sl.Local, source: sl.Source}, ours: sl.Ours}
+		for i, ss := range sl.Streams {
 			p := pairs[netip.AddrPortFrom(sl.Local, ss.Port)]
-			if p == nil {
+			if p == nil && !l.rides(i) {
 				return fmt.Errorf("port %d on %s is lost", ss.Port, sl.Local)
 			}
-			st := &stream{kind: ss.Kind, said: ss.Said, pair: p}
+			st := &stream{kind: ss.Kind, said: ss.Said, pair: p, secrets: ss.Secrets}
 			if len(states) > 0 {
 				st.state, states = states[0], states[1:]
 				st.watch = quality.Resume(st.state.RTP.Remote())
@@ -152,6 +160,9 @@ func (t *Table) reviveLocked(f *found, pairs map[netip.AddrPort]*port.Pair) erro
 	s.legs = d.legs
 	t.load[s.loop] += streamsOf(s.legs)
 	t.addLocked(s)
+	if err := t.secureLocked(s); err != nil { // what it has keys for flows
+		t.log.Error("handshakes of a media session do not go on after the restart", "session", s.id, "err", err)
+	}
 	return nil
 }
 

@@ -220,3 +220,26 @@ func (c *call) talk() {
 	c.b.speak(c.pb[0])
 	c.a.hears(true)
 }
+
+// again ends a table and starts another on what it left.
+func (r *rig) again(k *keeper) *rig {
+	r.t.Helper()
+	if err := r.Keep(); err != nil {
+		r.t.Fatal(err)
+	}
+	fd, err := unix.Dup(r.area.FD())
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	handed := k.hand()
+	r.stop()
+	area, records, err := snapshot.Open(fd, Layout)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	next := newRig(r.t, k, area)
+	if err := errors.Join(next.pool.Adopt(handed), next.Recover(records)); err != nil {
+		r.t.Fatal(err)
+	}
+	return next
+}

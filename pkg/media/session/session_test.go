@@ -2,6 +2,7 @@ package session
 
 import (
 	"net/netip"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -63,13 +64,13 @@ func TestForkReplacesTheBranch(t *testing.T) {
 	offered, err := r.Offer(ctl.MediaOffer{
 		Session: "fork", Leg: c.a.leg("a", c.local, c.a.audio()), Peer: ctl.MediaLeg{ID: "b2", Local: netip.MustParseAddr("127.0.31.5")},
 	})
-	if err != nil || offered.Leg[0] != c.pa[0] {
+	if err != nil || !reflect.DeepEqual(offered.Leg[0], c.pa[0]) {
 		t.Fatalf("widened to %+v, %v", offered, err)
 	}
 	again, err := r.Offer(ctl.MediaOffer{
 		Session: "fork", Leg: c.a.leg("a", c.local, c.a.audio()), Peer: ctl.MediaLeg{ID: "b2", Local: netip.MustParseAddr("127.0.31.5")},
 	})
-	if err != nil || again.Peer[0] != offered.Peer[0] {
+	if err != nil || !reflect.DeepEqual(again.Peer[0], offered.Peer[0]) {
 		t.Fatalf("asked again: %+v, %v", again, err)
 	}
 	if err := r.Answer(ctl.MediaAnswer{Session: "fork", Leg: second.leg("b2", "127.0.31.5", second.audio()), Peer: "a"}); err != nil {
@@ -170,7 +171,7 @@ func TestVideoIsAdded(t *testing.T) {
 	up, err := r.Update(ctl.MediaUpdate{Session: "video", Legs: []ctl.MediaLeg{
 		c.a.leg("a", c.local, c.a.audio(), video(va)), {ID: "b"},
 	}})
-	if err != nil || len(up.Ports["a"]) != 2 || len(up.Ports["b"]) != 2 || up.Ports["a"][0] != c.pa[0] {
+	if err != nil || len(up.Ports["a"]) != 2 || len(up.Ports["b"]) != 2 || !reflect.DeepEqual(up.Ports["a"][0], c.pa[0]) {
 		t.Fatalf("updated %+v, %v", up, err)
 	}
 	if a := up.Ports["a"][1]; a.RTP != a.RTCP {

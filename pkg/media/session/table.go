@@ -12,9 +12,11 @@ import (
 	"time"
 
 	"github.com/coraltele/sanchar/pkg/base/problem"
+	"github.com/coraltele/sanchar/pkg/media/ice"
 	"github.com/coraltele/sanchar/pkg/media/port"
 	"github.com/coraltele/sanchar/pkg/media/quality"
 	"github.com/coraltele/sanchar/pkg/media/relay"
+	"github.com/coraltele/sanchar/pkg/media/secure/handshake"
 	"github.com/coraltele/sanchar/pkg/media/session/snapshot"
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
 )
@@ -47,10 +49,16 @@ type Table struct {
 	log   *slog.Logger
 	busy  chan struct{} // holds a token when the first session came
 
+	identity *handshake.Identity
+	life     context.Context // of handshakes
+	die      context.CancelFunc
+	shakes   sync.WaitGroup
+
 	mu       sync.Mutex // guards what follows; held while a loop does what was decided, some 50 µs
 	sessions map[string]*session
 	area     *snapshot.Area
 	load     map[*relay.Loop]int // streams
+	carried  map[string]carried  // by session and leg
 	parts    [beats]map[*session]struct{}
 	nextPart int
 	fixed    []byte // for records
@@ -64,6 +72,8 @@ type Deps struct {
 	Area  *snapshot.Area
 	Tell  func(ctl.MediaEvent)
 	Log   *slog.Logger
+	// Identity is the box's certificate for media; nil makes one for the life of this process.
+	Identity *handshake.Identity
 }
 
 // New returns a table without sessions. Its loops must run while it is used.
@@ -75,6 +85,13 @@ func New(cfg Config, d Deps) (*Table, error) {
 		cfg: cfg, ports: d.Ports, loops: d.Loops, area: d.Area, tell: d.Tell, log: d.Log,
 		busy: make(chan struct{}, 1), sessions: map[string]*session{}, load: map[*relay.Loop]int{},
 	}
+	if t.identity = d.Identity; t.identity == nil {
+		var err error
+		if t.identity, err = handshake.NewIdentity(time.Now()); err != nil {
+			return nil, err
+		}
+	}
+	t.life, t.die = context.WithCancel(context.Background())
 	d.Ports.OnClose(func(fd int) {
 		for _, l := range t.loops {
 			l.Forget(fd)
@@ -101,6 +118,7 @@ type session struct {
 type leg struct {
 	id      string
 	where   place
+	ours    ctl.MediaTerms // what the box says on it
 	streams []*stream
 	with    *leg // who it talks with
 }
@@ -115,10 +133,16 @@ type place struct {
 type stream struct {
 	kind  string
 	said  *ctl.MediaStream // nil while the party has not spoken
-	pair  *port.Pair
-	relay *relay.Stream // nil until applied
-	state relay.State   // as it was last looked at
+	pair  *port.Pair       // nil if it rides on another's
+	relay *relay.Stream    // nil until applied
+	state relay.State      // as it was last looked at
 	watch quality.Watch
+
+	secrets    secrets
+	handshakes [2]*shaking // on the RTP and the RTCP socket
+	agent      *ice.Agent
+	agentOf    string // whom the agent answers
+	notice     notice
 }
 
 func (s *session) leg(id string) *leg {
@@ -149,12 +173,13 @@ func (l *leg) other(i int) *stream {
 // flows reports whether media goes from one stream to another: the one sends, the other receives
 // (RFC 3264 §6.1).
 func flows(from, to *stream) bool {
-	return from != nil && to != nil && from.said != nil && to.said != nil &&
-		wants(from.said) && wants(to.said) && sends(from.said.Direction) && receives(to.said.Direction)
+	return from != nil && to != nil && wants(from.said) && wants(to.said) && sends(from.said.Direction) && receives(to.said.Direction)
 }
 
 // wants reports whether a party takes part in a stream at all: a port of 0 refuses it (RFC 3264 §6).
-func wants(said *ctl.MediaStream) bool { return said.RTP.IsValid() && said.RTP.Port() != 0 }
+func wants(said *ctl.MediaStream) bool {
+	return said != nil && said.RTP.IsValid() && said.RTP.Port() != 0
+}
 
 func sends(d ctl.Direction) bool {
 	return d == "" || d == ctl.SendRecv || d == ctl.SendOnly
@@ -235,6 +260,8 @@ func clock(now int64) quality.Clock {
 
 // Run looks after the sessions until ctx ends.
 func (t *Table) Run(ctx context.Context) error {
+	defer t.shakes.Wait()
+	defer t.die()
 	timer := time.NewTimer(idleBeat)
 	defer timer.Stop()
 	for part := 0; ; part = (part + 1) % beats {

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"fmt"
 	"net/netip"
 	"time"
 
@@ -31,6 +32,13 @@ func (t *Table) Offer(in ctl.MediaOffer) (ctl.MediaOffered, error) {
 	d := s.draft()
 	leg, peer := d.say(in.Leg), d.say(in.Peer)
 	peer.widen(leg)
+	var c checker
+	leg.agree(&c, "leg")
+	peer.agree(&c, "peer")
+	if err := c.err(); err != nil {
+		return ctl.MediaOffered{}, err
+	}
+	t.takeOverLocked(peer, in.Peer.Continues)
 	if err := t.commitLocked(d); err != nil {
 		return ctl.MediaOffered{}, err
 	}
@@ -38,7 +46,7 @@ func (t *Table) Offer(in ctl.MediaOffer) (ctl.MediaOffered, error) {
 		t.addLocked(s)
 	}
 	t.keepLocked(s)
-	return ctl.MediaOffered{Leg: leg.ports(), Peer: peer.ports()}, nil
+	return ctl.MediaOffered{Leg: t.portsOf(leg), Peer: t.portsOf(peer)}, nil
 }
 
 // Answer connects two legs, and parts them from whom they were connected with before.
@@ -53,7 +61,13 @@ func (t *Table) Answer(in ctl.MediaAnswer) error {
 		return err
 	}
 	d := s.draft()
-	pair(d.say(in.Leg), d.leg(in.Peer))
+	l := d.say(in.Leg)
+	pair(l, d.leg(in.Peer))
+	var c checker
+	l.agree(&c, "leg")
+	if d.bridgeable(&c); c.err() != nil {
+		return c.err()
+	}
 	if err := t.commitLocked(d); err != nil {
 		return err
 	}
@@ -85,6 +99,9 @@ func (t *Table) Update(in ctl.MediaUpdate) (ctl.MediaUpdated, error) {
 	if err := d.even(); err != nil {
 		return ctl.MediaUpdated{}, err
 	}
+	if err := d.agree(in.Legs); err != nil {
+		return ctl.MediaUpdated{}, err
+	}
 	if err := t.commitLocked(d); err != nil {
 		return ctl.MediaUpdated{}, err
 	}
@@ -92,7 +109,7 @@ func (t *Table) Update(in ctl.MediaUpdate) (ctl.MediaUpdated, error) {
 	out := ctl.MediaUpdated{Ports: map[string][]ctl.MediaPorts{}}
 	for _, l := range in.Legs {
 		if l := d.leg(l.ID); l != nil {
-			out.Ports[l.id] = l.ports()
+			out.Ports[l.id] = t.portsOf(l)
 		}
 	}
 	return out, nil
@@ -121,16 +138,16 @@ func (t *Table) keepLocked(s *session) {
 	}
 }
 
-// ports returns where the leg's party is to send to.
-func (l *leg) ports() []ctl.MediaPorts {
-	out := make([]ctl.MediaPorts, len(l.streams))
-	for i, st := range l.streams {
-		out[i] = ctl.MediaPorts{RTP: st.pair.Local, RTCP: st.pair.LocalRTCP()}
-		if st.said != nil && st.said.Mux {
-			out[i].RTCP = out[i].RTP
+// agree settles the keys of legs that were named.
+func (d *draft) agree(named []ctl.MediaLeg) error {
+	var c checker
+	for i := range named {
+		if l := d.leg(named[i].ID); l != nil {
+			l.agree(&c, fmt.Sprintf("legs[%d]", i))
 		}
 	}
-	return out
+	d.bridgeable(&c)
+	return c.err()
 }
 
 // rtcpOf returns where a party receives RTCP: on the port above RTP's if it did not say (RFC 3605 §2.1).

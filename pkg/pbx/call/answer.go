@@ -4,7 +4,6 @@ import (
 	"time"
 
 	"github.com/coraltele/sanchar/pkg/pbx/edge"
-	"github.com/coraltele/sanchar/pkg/platform/ctl"
 	"github.com/coraltele/sanchar/pkg/record"
 	"github.com/coraltele/sanchar/pkg/sip/checked"
 )
@@ -50,7 +49,7 @@ func (c *Call) answerToCaller(l *Leg, in *edge.Inbound) ([]byte, *checked.Reply)
 		return c.firstAnswer(l, in.Body)
 	}
 	if l.theirs == nil {
-		return nil, &checked.Reply{Code: 488, Reason: "Not Acceptable Here", Header: "Warning: 399 sanchar \"the callee answered without a session description\"\r\n"}
+		return nil, notAcceptable("the callee answered without a session description")
 	}
 	return c.firstAnswer(l, l.theirText)
 }
@@ -61,6 +60,7 @@ func (c *Call) connect(l *Leg, body []byte) {
 	c.b = l
 	c.state = stateUp
 	c.up.Store(true)
+	c.dropLosers()
 	now := time.Now().UTC()
 	c.a.answer, c.rec.Answer = now, now
 	if c.rec.Ring.IsZero() {
@@ -103,10 +103,11 @@ func (c *Call) delayedOffer(l *Leg, in *edge.Inbound) {
 		give(&checked.Reply{Code: 488, Reason: "Not Acceptable Here"})
 		return
 	}
-	if r := l.hear(in.Body); r != nil {
+	if r := c.hearOffer(l, in.Body); r != nil {
 		give(r)
 		return
 	}
+	c.askBlind(l, c.a)
 	if err := c.openTowards(l, c.a); err != nil {
 		c.log.Warn("no media for a call", "err", err)
 		give(&checked.Reply{Code: 503, Reason: "Service Unavailable", Header: "Retry-After: 5\r\n"})
@@ -135,15 +136,9 @@ func (c *Call) delayedAnswer(l *Leg, seq uint32, ack *edge.Inbound) {
 // answerInAck takes an answer that an ACK brings and writes it for the other leg, which had made
 // the offer.
 func (c *Call) answerInAck(from, to *Leg, ack *edge.Inbound) (body []byte, ok bool) {
-	if !ack.HasSDP() || from.hear(ack.Body) != nil || c.checkAnswer(from) != nil {
+	if !ack.HasSDP() || c.hearAnswer(from, ack.Body) != nil {
 		return nil, false
 	}
-	ctx, cancel := c.relayContext()
-	defer cancel()
-	if err := c.eng.deps.Relay.Answer(ctx, ctl.MediaAnswer{Session: c.id, Leg: c.terms(from), Peer: to.mediaID}); err != nil {
-		c.log.Warn("the relay did not take an answer", "leg", from.id, "err", err)
-		return nil, false
-	}
-	body, err := c.answerFor(to, from)
-	return body, err == nil
+	body, refused := c.answerThrough(to, from)
+	return body, refused == nil
 }

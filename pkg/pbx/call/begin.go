@@ -47,6 +47,7 @@ func (c *Call) newCallerLeg(in *edge.Inbound) *Leg {
 	l.party = partyOf(in)
 	l.contact = in.Contact()
 	l.learn(&in.Message, c.eng)
+	c.recognize(l)
 	return l
 }
 
@@ -71,7 +72,7 @@ func (c *Call) admit(in *edge.Inbound) *checked.Reply {
 		return &checked.Reply{Code: 422, Reason: "Session Interval Too Small", Header: fmt.Sprintf("Min-SE: %d\r\n", minSession)}
 	}
 	if in.HasSDP() {
-		if r := c.a.hear(in.Body); r != nil {
+		if r := c.hearOffer(c.a, in.Body); r != nil {
 			return r
 		}
 	}
@@ -97,7 +98,7 @@ func (c *Call) fail(r *checked.Reply) {
 	c.stopRinging(nil)
 	c.rec.Code = r.Code
 	if c.rec.Status == "" {
-		c.rec.Status, c.rec.Cause = statusOf(r.Code), strings.ToLower(r.Reason)
+		c.rec.Status, c.rec.Cause = statusOf(r.Code), causeOf(r)
 	}
 	if c.rec.EndedBy == "" {
 		c.rec.EndedBy = record.ByBox

@@ -108,12 +108,28 @@ func (c *Call) record() record.Call {
 			if s.MOS > 0 && (r.MOS == 0 || s.MOS < r.MOS) {
 				r.MOS = s.MOS
 			}
+			r.Direct = r.Direct || s.Direct
+			r.EndToEnd = r.EndToEnd || s.ZRTP
+			r.Transcoded = r.Transcoded || s.Transcoded != ""
 		}
 	}
+	r.Protection = weakest(r.Legs)
 	if r.Codecs == nil && c.b != nil && c.b.theirs != nil {
 		r.Codecs = c.codecs()
 	}
 	return r
+}
+
+// weakest is the least protection of the legs that were answered, "" of a call that was not.
+func weakest(legs []record.Leg) (least string) {
+	for _, p := range [...]string{record.ProtectionNone, record.ProtectionThrough, record.ProtectionSDES, record.ProtectionDTLS} {
+		for i := range legs {
+			if legs[i].Secured == p && least == "" {
+				least = p
+			}
+		}
+	}
+	return least
 }
 
 func appendNew(list []string, s string) []string {

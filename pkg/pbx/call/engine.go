@@ -71,6 +71,7 @@ type Deps struct {
 	Waker   Waker
 	Plan    *dialplan.Plan
 	User    func(id string) *account.Account
+	Rules   func(userID string) ctl.MediaRules // of a party's media
 	Domain  func() string
 	Policy  func() *ctl.RecordingPolicy             // of what is recorded
 	Record  func(rec record.Call, kept func())      // keeps a record and says when it is on disk
@@ -94,6 +95,7 @@ type Engine struct {
 	strict  bool // of tests: a fault ends the process
 	failing atomic.Bool
 	packers sync.Pool // of *pack.Writer
+	known   *known
 
 	mu      sync.Mutex // guards what follows
 	calls   map[string]*Call
@@ -105,6 +107,7 @@ type Engine struct {
 func Open(dir string, deps Deps) (*Engine, error) {
 	e := &Engine{
 		deps: deps, log: slogx.Part(deps.Log, "call"), plan: deps.Plan, legs: newTable(), starts: newTable(), calls: map[string]*Call{}, ringing: map[string]map[*Call]struct{}{},
+		known: newKnown(),
 	}
 	e.packers.New = func() any { return new(pack.Writer) }
 	e.ctx, e.cancel = context.WithCancel(context.Background())

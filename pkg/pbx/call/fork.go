@@ -1,6 +1,7 @@
 package call
 
 import (
+	"errors"
 	"strconv"
 	"strings"
 	"time"
@@ -137,13 +138,17 @@ func (c *Call) startBranch(b *registrar.Binding) {
 	l.flow, l.userID, l.instance, l.contact, l.ringTarget = flow, b.UserID, b.Instance, b.Contact, b.ID
 	l.party = c.fork.callee
 	l.userAgent = b.UserAgent
-	l.target, l.hop, l.routes = b.Contact, "", b.Path
+	l.target, l.hop, l.routes, l.startRoutes = b.Contact, "", b.Path, b.Path
+	l.device = bindingName(b)
 	if l.callID = callID; callID == "" {
 		l.callID = ids.CallID()
 	}
 	l.local = c.callerAddress()
 	l.remote = nameAddr(c.fork.callee.Name, "sip:"+aor.Escape(b.User)+"@"+c.eng.deps.Domain())
 	c.ringing = append(c.ringing, l)
+	if c.fork.hasOffer {
+		c.prepare(l)
+	}
 	c.invite(l)
 	c.wakeSilent(l, *b)
 }
@@ -158,9 +163,13 @@ func (c *Call) invite(l *Leg) {
 	var body []byte
 	if c.fork.hasOffer {
 		var err error
-		if body, err = c.firstOffer(l); err != nil {
+		for body, err = c.firstOffer(l); errors.Is(err, errNoKeys) && len(l.asks) > 0; body, err = c.firstOffer(l) {
+			c.freeRelay(l)
+			c.takeAsk(l, c.negotiation(c.fork.from, l))
+		}
+		if err != nil {
 			c.log.Warn("no media for a branch", "leg", l.id, "err", err)
-			c.dropBranch(l, failure{code: 503, reason: "Service Unavailable", header: []byte("Retry-After: 5\r\n")})
+			c.dropBranch(l, relayFailure(err))
 			return
 		}
 	}
@@ -260,6 +269,7 @@ func (c *Call) branchAnswer(l *Leg, in *edge.Inbound) {
 	case in.Status == 422 && l.inviteAgain == 0 && c.isBranch(l): // RFC 4028 §7.4
 		l.inviteAgain++
 		c.invite(l)
+	case c.askAgain(l, in):
 	default:
 		c.dropBranch(l, failureOf(in))
 		if in.Status >= 600 {

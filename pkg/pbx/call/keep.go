@@ -16,7 +16,7 @@ import (
 )
 
 // stateVersion is the form of a kept state. A successor that does not know it ends the call.
-const stateVersion = 3
+const stateVersion = 4
 
 var errVersion = errors.New("kept by another version")
 
@@ -47,15 +47,8 @@ func (c *Call) pack(w *pack.Writer) {
 	w.Bool(c.media.open)
 	w.Strings(c.media.kinds)
 	w.Uint(uint64(c.media.next))
-	w.Uint(uint64(len(c.media.ports)))
-	for id, ports := range c.media.ports {
-		w.String(id)
-		w.Uint(uint64(len(ports)))
-		for _, p := range ports {
-			w.Addr(p.RTP)
-			w.Addr(p.RTCP)
-		}
-	}
+	w.Bool(c.media.direct)
+	(&ctl.MediaUpdated{Ports: c.media.ports}).Pack(w)
 	invite := ""
 	if c.a != nil && c.a.inviteIn != nil && c.a.inviteIn.in != nil && c.a.inviteIn.final == 0 {
 		invite = c.a.inviteIn.in.Text()
@@ -101,6 +94,8 @@ func packRecord(w *pack.Writer, r *record.Call) {
 		w.Time(t)
 	}
 	w.Int(r.Code)
+	w.Bool(r.Direct)
+	w.Bool(r.EndToEnd)
 }
 
 func packParty(w *pack.Writer, p *record.Party) {
@@ -120,6 +115,11 @@ func (l *Leg) pack(w *pack.Writer) {
 	w.Bool(l.caller)
 	w.Bool(l.gruu)
 	w.Bool(l.done)
+	w.Bool(l.feedback)
+	w.Bool(l.added)
+	w.Bool(l.secured)
+	w.String(l.device)
+	l.ours.Pack(w)
 	for _, n := range [...]uint64{
 		uint64(l.state), uint64(l.seq), uint64(l.peerSeq), l.branches, uint64(l.allow), uint64(l.supported), uint64(l.flow.Transport), l.origin.ID,
 		l.origin.Version, uint64(l.startSeq), uint64(l.rel.seq), uint64(l.timer.seconds), uint64(l.n),
@@ -163,13 +163,10 @@ func (e *Engine) restore(id string, state []byte) error {
 	unpackRecord(r, &c.rec)
 	c.rec.ID = c.id
 	c.media.open, c.media.kinds, c.media.next = r.Bool(), r.Strings(), int(r.Uint())
-	c.media.ports = map[string][]ctl.MediaPorts{}
-	for n := r.Len(); n > 0 && r.Err == nil; n-- {
-		id := r.String()
-		for m := r.Len(); m > 0 && r.Err == nil; m-- {
-			c.media.ports[id] = append(c.media.ports[id], ctl.MediaPorts{RTP: r.Addr(), RTCP: r.Addr()})
-		}
-	}
+	c.media.direct, c.media.said = r.Bool(), map[string]string{}
+	var ports ctl.MediaUpdated
+	ports.Unpack(r)
+	c.media.ports = ports.Ports
 	invite := r.String()
 	c.tape.unpack(r)
 	for n := r.Len(); n > 0 && r.Err == nil; n-- {
@@ -217,7 +214,7 @@ func unpackRecord(r *pack.Reader, rec *record.Call) {
 	for _, t := range [...]*time.Time{&rec.Start, &rec.Ring, &rec.Answer, &rec.End} {
 		*t = r.Time()
 	}
-	rec.Code = r.Int()
+	rec.Code, rec.Direct, rec.EndToEnd = r.Int(), r.Bool(), r.Bool()
 }
 
 func unpackParty(r *pack.Reader, p *record.Party) {
@@ -238,6 +235,8 @@ func (e *Engine) restoreLeg(r *pack.Reader) *Leg {
 	l.ourText = []byte(ours)
 	l.routes = r.Strings()
 	l.caller, l.gruu, l.done = r.Bool(), r.Bool(), r.Bool()
+	l.feedback, l.added, l.secured, l.device = r.Bool(), r.Bool(), r.Bool(), r.String()
+	l.ours.Unpack(r)
 	var n [13]uint64
 	for i := range n {
 		n[i] = r.Uint()

@@ -9,6 +9,7 @@ import (
 	"github.com/coraltele/sanchar/pkg/base/ids"
 	"github.com/coraltele/sanchar/pkg/pbx/edge"
 	"github.com/coraltele/sanchar/pkg/pbx/recording"
+	"github.com/coraltele/sanchar/pkg/pbx/terms"
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
 	"github.com/coraltele/sanchar/pkg/record"
 	"github.com/coraltele/sanchar/pkg/sip/aor"
@@ -63,8 +64,17 @@ type Leg struct {
 	rel       reliable
 	timer     sessionTimer
 
-	mediaID     string // of the relay's leg; branches that see the same address share one
-	order       []int  // session stream of each m-line
+	mediaID     string // of the relay's leg; branches that see the same address in the same terms share one
+	ours        ctl.MediaTerms
+	continues   string      // the relay leg that it was in another call
+	feedback    bool        // our offers are of a profile with early feedback
+	added       bool        // our offers have codecs that the box can turn into the other side's
+	asks        []terms.Ask // that are left, should it refuse
+	device      string      // what is known of it is known by this name
+	startRoutes []string    // of the binding that was called
+	rules       *ctl.MediaRules
+	secured     bool  // mediad has heard authentic packets
+	order       []int // session stream of each m-line
 	layout      []mline
 	theirs      *sdp.Session // what the peer said last
 	theirText   string
@@ -265,12 +275,30 @@ func (l *Leg) record() record.Leg {
 		Role: l.role, Party: l.party, CallID: l.callID, Contact: l.target, Remote: l.flow.Remote, Transport: l.flow.Transport.Param(),
 		UserAgent: l.userAgent, Start: l.start, Ring: l.ring, Answer: l.answer, End: l.endTime, Code: l.code, Cause: l.cause,
 	}
+	if !l.answer.IsZero() {
+		r.Secured = protection(l.ours.Protection)
+	}
 	for i := range l.streamStats {
-		s := &l.streamStats[i]
-		r.Streams = append(r.Streams, record.Stream{
-			Kind: s.Kind, Codec: s.Codec, Remote: s.Remote, PacketsIn: s.PacketsIn, PacketsOut: s.PacketsOut, LostIn: s.LostIn, LostOut: s.LostOut,
-			JitterIn: s.JitterIn, JitterOut: s.JitterOut, RoundTrip: s.RoundTrip, MOS: s.MOS,
-		})
+		r.Streams = append(r.Streams, streamRecord(&l.streamStats[i]))
+	}
+	return r
+}
+
+func protection(p ctl.Protection) string {
+	if p == ctl.Plain {
+		return record.ProtectionNone
+	}
+	return string(p)
+}
+
+func streamRecord(s *ctl.StreamStats) record.Stream {
+	r := record.Stream{
+		Kind: s.Kind, Codec: s.Codec, Remote: s.Remote, PacketsIn: s.PacketsIn, PacketsOut: s.PacketsOut, LostIn: s.LostIn, LostOut: s.LostOut,
+		JitterIn: s.JitterIn, JitterOut: s.JitterOut, RoundTrip: s.RoundTrip, MOS: s.MOS,
+		Suite: s.Suite, ZRTP: s.ZRTP, Direct: s.Direct, Transcoded: s.Transcoded, Refused: s.Refused,
+	}
+	for _, f := range s.Faults {
+		r.Faults = append(r.Faults, record.Fault{At: f.At, Cause: f.Cause, Text: f.Text, Cure: f.Cure})
 	}
 	return r
 }

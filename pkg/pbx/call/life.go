@@ -65,30 +65,6 @@ func (c *Call) askAlive(l *Leg) {
 	})
 }
 
-// mediaEvent takes what mediad saw of a stream.
-func (c *Call) mediaEvent(ev ctl.MediaEvent) {
-	if c.tapeEvent(ev) {
-		return
-	}
-	for _, l := range c.allLegs() {
-		if l.mediaID != ev.Leg || l.mediaID == "" {
-			continue
-		}
-		switch ev.Kind {
-		case ctl.MediaSilent, ctl.MediaOneWay, ctl.MediaLost:
-			l.silent = true
-			if ev.Kind != ctl.MediaSilent {
-				c.log.Info("no media from a leg", "leg", l.id, "what", ev.Kind, "peer", l.flow.Remote)
-			}
-			c.soundHold()
-		case ctl.MediaStarted, ctl.MediaResumed:
-			l.silent = false
-			c.soundHold()
-		}
-		c.heal(l, ev)
-	}
-}
-
 // show tells people how the call stands.
 func (c *Call) show() {
 	if c.state >= stateEnding {

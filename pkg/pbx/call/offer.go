@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 
+	"github.com/coraltele/sanchar/pkg/pbx/terms"
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
 	"github.com/coraltele/sanchar/pkg/sip/checked"
 	"github.com/coraltele/sanchar/pkg/sip/sdp"
@@ -14,47 +15,67 @@ type media struct {
 	open  bool
 	kinds []string // of the session's streams; every leg maps its m-lines to them
 	ports map[string][]ctl.MediaPorts
-	next  int // counts relay legs
+	said  map[string]string // what the relay was told of its legs, packed
+	next  int               // counts relay legs
+
+	direct bool // the parties' media goes past the box
 }
 
 // hear takes what a peer says in SDP. A refusal says why (RFC 3261 §13.2.1, RFC 3264 §6).
 func (l *Leg) hear(body string) *checked.Reply {
 	s, err := sdp.Parse(body)
 	if err != nil {
-		return &checked.Reply{Code: 488, Reason: "Not Acceptable Here", Header: fmt.Sprintf("Warning: 399 sanchar \"%s\"\r\n", err)}
+		return notAcceptable(err.Error())
 	}
 	l.theirs, l.theirText = s, body
 	return nil
 }
 
-// direction translates what a party said for mediad.
-func direction(d sdp.Direction) ctl.Direction { return ctl.Direction(d.String()) }
-
 // terms are a leg's streams as mediad wants them, in the order of the session's streams.
 func (c *Call) terms(l *Leg) ctl.MediaLeg {
-	m := ctl.MediaLeg{ID: l.mediaID, Local: c.mediaLocal(l), Source: l.flow.Remote.Addr(), Streams: make([]ctl.MediaStream, len(c.media.kinds))}
+	m := ctl.MediaLeg{ID: l.mediaID, Local: c.mediaLocal(l), Source: l.flow.Remote.Addr(), Streams: make([]ctl.MediaStream, len(c.media.kinds)), Ours: l.ours}
 	for i, kind := range c.media.kinds {
 		m.Streams[i].Kind = kind
 	}
 	if l.theirs == nil {
 		return m
 	}
+	var ours *sdp.Session
+	if len(l.ourText) > 0 {
+		ours, _ = sdp.Parse(string(l.ourText)) // we wrote it
+	}
 	for i := range l.theirs.Media {
-		if i >= len(l.order) || l.order[i] < 0 {
-			continue
-		}
-		t := &l.theirs.Media[i]
-		s := &m.Streams[l.order[i]]
-		if !t.Live() || !t.Relayed() {
-			continue
-		}
-		s.RTP, s.RTCP, s.Mux, s.Direction, s.Secure = t.RTP(), t.RTCP, t.Mux, direction(t.Direction), t.Secure()
-		var buf [24]sdp.Format
-		for _, f := range t.AppendFormats(buf[:0]) {
-			s.Formats = append(s.Formats, ctl.MediaFormat{PayloadType: f.PayloadType, Encoding: f.Encoding, ClockRate: f.ClockRate})
+		if i < len(l.order) && l.order[i] >= 0 {
+			c.fill(&m.Streams[l.order[i]], l, i, told(ours, i))
 		}
 	}
 	return m
+}
+
+// fill says of a stream what the peer said of its i-th m-line.
+func (c *Call) fill(s *ctl.MediaStream, l *Leg, i int, told *sdp.Media) {
+	t := &l.theirs.Media[i]
+	kind := s.Kind
+	*s = terms.Stream(t, told, &l.ours)
+	s.Kind = kind
+	if l.ours.ICE == ctl.ICELite && t.Live() && !s.RTP.IsValid() { // its checks tell where it is (RFC 8840 §4.1.1)
+		anywhere := netip.IPv4Unspecified()
+		if c.mediaLocal(l).Is6() {
+			anywhere = netip.IPv6Unspecified()
+		}
+		s.RTP = netip.AddrPortFrom(anywhere, t.Port)
+	}
+	if kind == "video" {
+		s.Bandwidth = c.rules(l).VideoKbits
+	}
+	if l.ours.Bundle && l.theirs.Bundled(t) {
+		for j := range i {
+			if first := &l.theirs.Media[j]; first.Live() && l.theirs.Bundled(first) {
+				s.BundleOn = l.order[j] + 1
+				break
+			}
+		}
+	}
 }
 
 // mediaLocal is the address of ours that a leg's media comes to: that of its signalling, or one of
@@ -110,13 +131,14 @@ func (c *Call) firstOffer(l *Leg) ([]byte, error) {
 func (c *Call) openTowards(from, to *Leg) error {
 	local := to.flow.Local.Addr()
 	for _, other := range c.ringing {
-		if other != to && other.mediaID != "" && other.flow.Local.Addr() == local {
+		if other != to && other.mediaID != "" && other.flow.Local.Addr() == local && terms.Same(other.ours, to.ours) {
 			to.mediaID = other.mediaID
 			return nil
 		}
 	}
+	to.ours.Setup = "actpass"
 	if !c.media.open {
-		c.media.kinds, c.media.ports = nil, map[string][]ctl.MediaPorts{}
+		c.media.kinds, c.media.ports, c.media.said = nil, map[string][]ctl.MediaPorts{}, map[string]string{}
 		for i := range from.theirs.Media {
 			c.media.kinds = append(c.media.kinds, from.theirs.Media[i].Kind)
 		}
@@ -126,67 +148,16 @@ func (c *Call) openTowards(from, to *Leg) error {
 	id := c.newMediaID()
 	ctx, cancel := c.relayContext()
 	defer cancel()
-	got, err := c.eng.deps.Relay.Offer(ctx, ctl.MediaOffer{Session: c.id, Leg: c.terms(from), Peer: ctl.MediaLeg{ID: id, Local: local}})
+	asked := c.terms(from)
+	got, err := c.eng.deps.Relay.Offer(ctx, ctl.MediaOffer{Session: c.id, Leg: asked, Peer: ctl.MediaLeg{ID: id, Local: local, Ours: to.ours, Continues: to.continues}})
 	if err != nil {
 		return fmt.Errorf("offer to the relay: %w", err)
 	}
 	c.media.open = true
-	to.mediaID = id
+	to.mediaID, to.continues = id, ""
+	c.media.said[from.mediaID] = saidNow(&asked)
 	c.media.ports[from.mediaID], c.media.ports[id] = got.Leg, got.Peer
 	return nil
-}
-
-// describe writes what from says for to: at our ports, and with to's m-lines where to has had some
-// already (RFC 3264 §8). It sets to's order.
-func (c *Call) describe(to, from *Leg) ([]byte, error) {
-	pick := align(to.layout, from.theirs)
-	ports := c.media.ports[to.mediaID]
-	secs := make([]sdp.Section, 0, len(pick))
-	order := make([]int, 0, len(pick))
-	for i, j := range pick {
-		if j < 0 {
-			line := to.layout[i]
-			secs = append(secs, sdp.Section{Kind: line.kind, Proto: line.proto, Formats: line.formats})
-			order = append(order, -1)
-			continue
-		}
-		m, stream := &from.theirs.Media[j], from.order[j]
-		s := sdp.Section{From: m, Direction: m.Direction}
-		if stream >= 0 && stream < len(ports) && m.Live() && m.Relayed() {
-			s.RTP, s.RTCP = ports[stream].RTP.Port(), ports[stream].RTCP.Port()
-		}
-		secs = append(secs, s)
-		order = append(order, stream)
-	}
-	to.order = order
-	return c.write(to, from.theirs, secs)
-}
-
-// write writes the description and remembers it as what we said on the leg.
-func (c *Call) write(to *Leg, src *sdp.Session, secs []sdp.Section) ([]byte, error) {
-	local, err := c.localAddr(to)
-	if err != nil {
-		return nil, err
-	}
-	o := to.origin
-	o.Addr = local
-	body := sdp.Append(make([]byte, 0, 1024), src, o, secs)
-	if string(body) != string(to.ourText) {
-		to.origin.Version++ // RFC 3264 §8
-		o.Version = to.origin.Version
-		body = sdp.Append(body[:0], src, o, secs)
-	}
-	to.ourText = body
-	to.layout = to.layout[:0]
-	for i := range secs {
-		s := &secs[i]
-		if s.From != nil {
-			to.layout = append(to.layout, mline{s.From.Kind, s.From.Proto, s.From.Formats})
-		} else {
-			to.layout = append(to.layout, mline{s.Kind, s.Proto, s.Formats})
-		}
-	}
-	return body, nil
 }
 
 // localAddr is the address that the leg's peer is told: that of the ports it was given.
@@ -228,49 +199,28 @@ func align(layout []mline, src *sdp.Session) (pick []int) {
 // firstAnswer takes a branch's answer, connects it with the caller and writes the answer for the
 // caller. A second answer of another branch replaces it.
 func (c *Call) firstAnswer(l *Leg, body string) ([]byte, *checked.Reply) {
-	if r := l.hear(body); r != nil {
+	if r := c.hearAnswer(l, body); r != nil {
 		return nil, r
 	}
-	if r := c.checkAnswer(l); r != nil {
-		return nil, r
+	return c.answerThrough(c.a, l)
+}
+
+// answerThrough writes for one leg what another has answered, and joins their streams.
+func (c *Call) answerThrough(to, from *Leg) ([]byte, *checked.Reply) {
+	t, refused := c.towards(to, from)
+	if refused != nil {
+		return nil, refused
 	}
-	ctx, cancel := c.relayContext()
-	defer cancel()
-	if err := c.eng.deps.Relay.Answer(ctx, ctl.MediaAnswer{Session: c.id, Leg: c.terms(l), Peer: c.a.mediaID}); err != nil {
-		c.log.Warn("the relay did not take an answer", "leg", l.id, "err", err)
-		return nil, &checked.Reply{Code: 503, Reason: "Service Unavailable"}
+	to.ours = t
+	out, refused := c.answerFor(to, from)
+	if refused != nil {
+		return nil, refused
 	}
-	out, err := c.answerFor(c.a, l)
-	if err != nil {
-		return nil, &checked.Reply{Code: 500, Reason: "Server Internal Error"}
+	if err := c.connectRelay(to, from); err != nil {
+		c.log.Warn("the relay did not take an answer", "leg", from.id, "err", err)
+		return nil, relayRefusal(err)
 	}
 	return out, nil
-}
-
-// checkAnswer wants as many m-lines as were offered (RFC 3264 §6).
-func (c *Call) checkAnswer(l *Leg) *checked.Reply {
-	if len(l.theirs.Media) != len(l.order) {
-		return &checked.Reply{Code: 488, Reason: "Not Acceptable Here", Header: "Warning: 399 sanchar \"the answer has other m-lines than the offer\"\r\n"}
-	}
-	return nil
-}
-
-// answerFor writes the answer to what to has offered, from what from has answered: one m-line for
-// each of to's, in its order (RFC 3264 §6).
-func (c *Call) answerFor(to, from *Leg) ([]byte, error) {
-	ports := c.media.ports[to.mediaID]
-	secs := make([]sdp.Section, 0, len(to.theirs.Media))
-	for i := range to.theirs.Media {
-		offered := &to.theirs.Media[i]
-		m := from.streamLine(to.order[i])
-		if m == nil || !m.Live() || !offered.Live() || to.order[i] >= len(ports) {
-			secs = append(secs, sdp.Section{Kind: offered.Kind, Proto: offered.Proto, Formats: offered.Formats})
-			continue
-		}
-		p := ports[to.order[i]]
-		secs = append(secs, sdp.Section{From: m, RTP: p.RTP.Port(), RTCP: p.RTCP.Port(), Direction: m.Direction})
-	}
-	return c.write(to, from.theirs, secs)
 }
 
 // streamLine returns the m-line that carries a stream of the session; nil if there is none.

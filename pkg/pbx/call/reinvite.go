@@ -25,11 +25,14 @@ type said struct {
 	theirs *sdp.Session
 	text   string
 	order  []int
+	ours   ctl.MediaTerms // that it had led to
 }
 
-func (l *Leg) said() said { return said{l.theirs, l.theirText, append([]int(nil), l.order...)} }
+func (l *Leg) said() said { return said{l.theirs, l.theirText, append([]int(nil), l.order...), l.ours} }
 
-func (l *Leg) unsay(s said) { l.theirs, l.theirText, l.order = s.theirs, s.text, s.order }
+func (l *Leg) unsay(s said) {
+	l.theirs, l.theirText, l.order, l.ours = s.theirs, s.text, s.order, s.ours
+}
 
 // reInvite takes an INVITE within the dialog (RFC 3261 §14.2). It is always kept: its transaction
 // answers it.
@@ -92,7 +95,7 @@ func (c *Call) offerAgain(l *Leg, tx *serverTx) {
 	}
 	tx.acked = func(ack *edge.Inbound) {
 		before := l.theirText
-		if _, ok := c.answerInAck(l, other, ack); !ok {
+		if !ack.HasSDP() || c.hearAnswer(l, ack.Body) != nil || c.updateRelay(l) != nil {
 			c.end(ending{by: record.ByBox, cause: "an ACK had no answer", code: 488})
 			return
 		}
@@ -136,20 +139,28 @@ func (c *Call) relayOffer(l *Leg, in *edge.Inbound) (kept bool) {
 	if !ok {
 		return refuse(&checked.Reply{Code: 500, Reason: "Server Internal Error", Header: "Retry-After: 2\r\n"})
 	}
-	if bad := l.hear(in.Body); bad != nil {
+	if bad := c.hearOffer(l, in.Body); bad != nil {
 		return refuse(bad)
 	}
 	if len(l.theirs.Media) < len(r.before.order) { // RFC 3264 §8: m-lines stay
-		return refuse(&checked.Reply{Code: 488, Reason: "Not Acceptable Here", Header: "Warning: 399 sanchar \"m-lines are missing\"\r\n"})
+		return refuse(notAcceptable("m-lines are missing"))
 	}
 	c.extend(l)
+	if other.ours.ICE == ctl.ICEThrough && l.ours.ICE != ctl.ICEThrough {
+		other.ours.ICE = ctl.NoICE // one side goes on without it, and both through the box
+	}
 	if err := c.updateRelay(l, other); err != nil {
 		c.log.Warn("the relay did not take an offer", "leg", l.id, "err", err)
-		return refuse(&checked.Reply{Code: 503, Reason: "Service Unavailable"})
+		return refuse(relayRefusal(err))
 	}
+	heard := other.voice()
 	body, err := c.describe(other, l)
 	if err != nil {
 		return refuse(&checked.Reply{Code: 500, Reason: "Server Internal Error"})
+	}
+	if sameButKeys(string(body), string(heard.text)) && other.state == legConfirmed && l.state == legConfirmed {
+		other.setVoice(heard)
+		return c.answerOffer(r, c.answerAlone(l, other))
 	}
 	c.relaying, r.passed = r, true
 	c.nextRequest(other, c.offerRequest(other, method, body, in.AppendPassed(nil)), func(res *edge.Inbound) { c.offerAnswered(r, res) })
@@ -201,6 +212,9 @@ func (c *Call) sendUpdate(up ctl.MediaUpdate) error {
 	for id, ports := range got.Ports {
 		c.media.ports[id] = ports
 	}
+	for i := range up.Legs {
+		c.media.said[up.Legs[i].ID] = saidNow(&up.Legs[i])
+	}
 	return nil
 }
 
@@ -225,6 +239,10 @@ func (c *Call) offerAnswered(r *relaying, res *edge.Inbound) {
 	if res.Method == checked.INVITE {
 		c.ackSuccess(other, res.CSeq, nil)
 	}
+	if reply.Code >= 300 {
+		l.unsay(r.before)
+		c.tellAnswered(l)
+	}
 	c.answerOffer(r, reply)
 	c.soundHold()
 	c.changed()
@@ -233,22 +251,23 @@ func (c *Call) offerAnswered(r *relaying, res *edge.Inbound) {
 // takeAnswer connects an answer and writes it for who has offered.
 func (c *Call) takeAnswer(l, other *Leg, res *edge.Inbound) *checked.Reply {
 	if !res.HasSDP() {
-		return &checked.Reply{Code: 488, Reason: "Not Acceptable Here"}
+		return notAcceptable("the answer has no session description")
 	}
-	if bad := other.hear(res.Body); bad != nil {
-		return bad
-	}
-	if bad := c.checkAnswer(other); bad != nil {
+	before := other.said()
+	if bad := c.hearAnswer(other, res.Body); bad != nil {
+		other.unsay(before)
 		return bad
 	}
 	if err := c.updateRelay(other); err != nil {
 		c.log.Warn("the relay did not take an answer", "leg", other.id, "err", err)
-		return &checked.Reply{Code: 503, Reason: "Service Unavailable"}
+		other.unsay(before)
+		return relayRefusal(err)
 	}
-	body, err := c.answerFor(l, other)
-	if err != nil {
-		return &checked.Reply{Code: 500, Reason: "Server Internal Error"}
+	body, bad := c.answerFor(l, other)
+	if bad != nil {
+		return bad
 	}
+	c.tellAnswered(l)
 	return &checked.Reply{Code: 200, Reason: "OK", Body: body, Type: typeSDP}
 }
 
@@ -324,7 +343,7 @@ func (c *Call) reoffer(to, from *Leg, fresh bool, done func(ok bool)) {
 		to.learn(&res.Message, c.eng)
 		c.agreeTimer(to, res)
 		c.ackSuccess(to, res.CSeq, nil)
-		ok := res.HasSDP() && to.hear(res.Body) == nil && c.checkAnswer(to) == nil && c.updateRelay(to) == nil
+		ok := res.HasSDP() && c.hearAnswer(to, res.Body) == nil && c.updateRelay(to) == nil
 		c.changed()
 		done(ok)
 	})

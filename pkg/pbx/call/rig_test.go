@@ -52,7 +52,17 @@ type rig struct {
 	given    []string    // Call-IDs of those that were given up
 	nobody   bool        // nobody wakes devices
 
-	policy ctl.RecordingPolicy
+	mediaRules map[string]ctl.MediaRules // by user; others have encryption off
+	policy     ctl.RecordingPolicy
+}
+
+func (r *rig) rules(userID string) ctl.MediaRules {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if rules, ok := r.mediaRules[strings.TrimPrefix(userID, "id-")]; ok {
+		return rules
+	}
+	return ctl.MediaRules{Encryption: ctl.EncryptionOff, Path: ctl.PathRelay, Transcoding: ctl.Off, Video: ctl.On, ZRTP: ctl.ZRTPPass}
 }
 
 // run runs a test in a bubble of virtual time.
@@ -88,6 +98,7 @@ func (r *rig) start() {
 			r.Reply(in, &checked.Reply{Code: 202, Reason: "Accepted"})
 			r.Release(in)
 		},
+		Rules:  r.rules,
 		User:   func(id string) *account.Account { return r.users[strings.TrimPrefix(id, "id-")] },
 		Policy: func() *ctl.RecordingPolicy { return &r.policy },
 		Record: func(rec record.Call, kept func()) {
@@ -477,6 +488,7 @@ type fakeRelay struct {
 	next     uint16
 	sessions map[string]*fakeSession
 	down     bool
+	keyless  bool // it gives ports only
 	closed   int
 
 	acts      []string // what the recorder was told
@@ -500,12 +512,20 @@ func (f *fakeRelay) len() int {
 	return len(f.sessions)
 }
 
-func (f *fakeRelay) portsLocked(s *fakeSession, leg ctl.MediaLeg, n int) []ctl.MediaPorts {
+func (f *fakeRelay) portsLocked(s *fakeSession, leg ctl.MediaLeg, n int) ([]ctl.MediaPorts, error) {
+	for _, other := range s.legs { // as many as the one that it is paired with
+		n = max(n, len(other.Streams))
+	}
 	for len(s.ports[leg.ID]) < n {
 		s.ports[leg.ID] = append(s.ports[leg.ID], ctl.MediaPorts{RTP: netip.AddrPortFrom(leg.Local, f.next), RTCP: netip.AddrPortFrom(leg.Local, f.next+1)})
 		f.next += 2
 	}
-	return s.ports[leg.ID]
+	for i := range s.ports[leg.ID] {
+		if err := f.keysLocked(&s.ports[leg.ID][i], &leg, i); err != nil {
+			return nil, err
+		}
+	}
+	return slices.Clone(s.ports[leg.ID]), nil
 }
 
 func (f *fakeRelay) Offer(_ context.Context, in ctl.MediaOffer) (out ctl.MediaOffered, err error) {
@@ -521,7 +541,10 @@ func (f *fakeRelay) Offer(_ context.Context, in ctl.MediaOffer) (out ctl.MediaOf
 	}
 	n := len(in.Leg.Streams)
 	s.legs[in.Leg.ID], s.legs[in.Peer.ID] = in.Leg, in.Peer
-	return ctl.MediaOffered{Leg: f.portsLocked(s, in.Leg, n), Peer: f.portsLocked(s, in.Peer, n)}, nil
+	if out.Leg, err = f.portsLocked(s, in.Leg, n); err == nil {
+		out.Peer, err = f.portsLocked(s, in.Peer, n)
+	}
+	return out, err
 }
 
 func (f *fakeRelay) Answer(_ context.Context, in ctl.MediaAnswer) error {
@@ -530,6 +553,9 @@ func (f *fakeRelay) Answer(_ context.Context, in ctl.MediaAnswer) error {
 	s := f.sessions[in.Session]
 	if s == nil || s.legs[in.Peer].ID == "" {
 		return fmt.Errorf("no session or leg")
+	}
+	if _, err := f.portsLocked(s, in.Leg, len(in.Leg.Streams)); err != nil {
+		return err
 	}
 	s.legs[in.Leg.ID] = in.Leg
 	s.pairs = [][2]string{{in.Leg.ID, in.Peer}}
@@ -546,7 +572,9 @@ func (f *fakeRelay) Update(_ context.Context, in ctl.MediaUpdate) (out ctl.Media
 	out.Ports = map[string][]ctl.MediaPorts{}
 	for _, l := range in.Legs {
 		s.legs[l.ID] = l
-		out.Ports[l.ID] = f.portsLocked(s, l, len(l.Streams))
+		if out.Ports[l.ID], err = f.portsLocked(s, l, len(l.Streams)); err != nil {
+			return out, err
+		}
 	}
 	if in.Pairs != nil {
 		s.pairs = in.Pairs

@@ -24,7 +24,12 @@ type transfer struct {
 }
 
 // joining is two legs of the call being given to each other.
-type joining struct{ stay, come *Leg }
+type joining struct {
+	stay, come *Leg
+
+	mediaID string // the relay leg that stay had, if it gets another
+	ours    ctl.MediaTerms
+}
 
 // refer takes a REFER within the dialog.
 func (c *Call) refer(l *Leg, in *edge.Inbound) {
@@ -108,7 +113,7 @@ func (c *Call) transferAnswered(l *Leg, in *edge.Inbound) {
 	if !in.HasSDP() {
 		body = l.theirText
 	}
-	if l.hear(body) != nil || c.checkAnswer(l) != nil {
+	if c.hearAnswer(l, body) != nil {
 		c.dropTarget(l)
 		return
 	}
@@ -117,11 +122,14 @@ func (c *Call) transferAnswered(l *Leg, in *edge.Inbound) {
 
 // bringTogether connects two legs at mediad and offers the one what the other has answered.
 func (c *Call) bringTogether(stay, come *Leg) {
-	c.joining = &joining{stay, come}
-	up := ctl.MediaUpdate{Session: c.id, Legs: []ctl.MediaLeg{c.terms(come)}, Pairs: [][2]string{{stay.mediaID, come.mediaID}}}
+	c.joining = &joining{stay: stay, come: come}
+	up := ctl.MediaUpdate{Session: c.id, Legs: []ctl.MediaLeg{c.terms(come)}}
+	if isThrough(stay) {
+		up.Legs = append(up.Legs, c.endAnew(stay, come))
+	}
+	up.Pairs = [][2]string{{stay.mediaID, come.mediaID}}
 	if err := c.sendUpdate(up); err != nil {
 		c.log.Warn("the relay did not bring two legs together", "err", err)
-		c.joining = nil
 		c.dropTarget(come)
 		return
 	}
@@ -131,14 +139,15 @@ func (c *Call) bringTogether(stay, come *Leg) {
 // joined ends a transfer in which both sides have been asked.
 func (c *Call) joined(ok bool) {
 	j := c.joining
-	c.joining = nil
 	if j == nil || c.state != stateUp {
+		c.joining = nil
 		return
 	}
 	if !ok {
 		c.dropTarget(j.come)
 		return
 	}
+	c.joining = nil
 	t := c.transfer
 	c.tellTransferor("200 OK", "terminated;reason=noresource")
 	if c.a == t.from {
@@ -150,9 +159,9 @@ func (c *Call) joined(ok bool) {
 	t.from.cause = "transferred"
 	c.gone = append(c.gone, t.from)
 	j.come.silent = false
-	if up := (ctl.MediaUpdate{Session: c.id, Drop: []string{t.from.mediaID}}); t.from.mediaID != "" {
-		if err := c.sendUpdate(up); err != nil {
-			c.log.Warn("the relay keeps a leg that left", "err", err)
+	for _, id := range [...]string{t.from.mediaID, j.mediaID} {
+		if id != "" {
+			c.dropRelay(id)
 		}
 	}
 	c.recordLegs()
@@ -165,6 +174,10 @@ func (c *Call) joined(ok bool) {
 
 // dropTarget gives up a target that answered, and with it the transfer.
 func (c *Call) dropTarget(l *Leg) {
+	if j := c.joining; j != nil && j.mediaID != "" {
+		j.stay.mediaID, j.stay.ours = j.mediaID, j.ours
+	}
+	c.joining = nil
 	c.bye(l, nil)
 	if c.transfer != nil {
 		c.transfer.leg = nil
@@ -252,6 +265,7 @@ func (c *Call) surrender(tag, callID, userID string, to *Call) (given *Leg, targ
 		c.b = nil
 	}
 	c.given = append(c.given, given.record())
+	given.continues = c.id + "/" + given.mediaID
 	given.timer.due.stop()
 	if c.handed == nil {
 		c.handed = map[string]*Call{}
@@ -300,14 +314,14 @@ func (c *Call) adoptLeg(l *Leg) {
 
 // inviteOver offers a leg that came from another call what who stays has said, then the other way.
 func (c *Call) inviteOver(stay, come *Leg) {
+	c.endThrough(stay, come)
 	if err := c.openTowards(stay, come); err != nil {
 		c.log.Warn("no media for a transfer", "err", err)
 		c.dropTarget(come)
 		return
 	}
-	c.joining = &joining{stay, come}
+	c.joining = &joining{stay: stay, come: come}
 	c.reoffer(come, stay, true, func(ok bool) {
-		c.joining = nil
 		if !ok {
 			c.dropTarget(come)
 			return
@@ -359,6 +373,7 @@ func (c *Call) replaced(l *Leg) {
 		c.retire(l)
 		c.fail(r)
 	}
+	c.endThrough(c.a, l)
 	if err := c.openTowards(c.a, l); err != nil {
 		c.log.Warn("no media for a call", "err", err)
 		refuse(&checked.Reply{Code: 503, Reason: "Service Unavailable"})

@@ -72,7 +72,7 @@ func (c *Call) tellPushSent() {
 // calledBy reports whether a device is the caller's own: it is awake.
 func (c *Call) calledBy(b *registrar.Binding) bool {
 	l := c.fork.from
-	return l != nil && l.userID == b.UserID && ((b.Instance != "" && l.instance == b.Instance) || l.contact == b.Contact || l.flow.Remote == b.Remote)
+	return l != nil && c.sameDevice(l, b)
 }
 
 // sleepers are the devices of the callee that are not registered any more and can be woken.

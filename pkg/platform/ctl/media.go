@@ -73,6 +73,9 @@ type MediaLeg struct {
 	Source  netip.Addr    `json:"source,omitzero"`   // where its signalling came from: behind NAT its media does too
 	Streams []MediaStream `json:"streams,omitempty"` // what it said; empty while it has not spoken
 	Ours    MediaTerms    `json:"ours,omitzero"`     // what the box says on the leg
+	// Continues names, in an offer's Peer, the leg that it was until now: "session/leg" of a session that
+	// has just ended. Its party may go on with the keys that it has.
+	Continues string `json:"continues,omitempty"`
 }
 
 // MediaPorts are ours for one stream of a leg: what its party is to send to, and how. With Mux both

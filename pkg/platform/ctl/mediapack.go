@@ -39,7 +39,7 @@ func (s *MediaStream) Pack(w *pack.Writer) {
 	pack.WriteList(w, s.Formats, (*MediaFormat).pack)
 	pack.WriteList(w, s.Told, (*MediaFormat).pack)
 	w.String(string(s.Protection))
-	pack.WriteList(w, s.Crypto, (*MediaCrypto).pack)
+	pack.WriteList(w, s.Crypto, (*MediaCrypto).Pack)
 	pack.WriteList(w, s.Fingerprints, (*MediaFingerprint).pack)
 	w.String(s.Setup)
 	s.ICE.pack(w)
@@ -70,7 +70,7 @@ func (s *MediaStream) Unpack(r *pack.Reader) {
 	s.Formats = pack.ReadList(r, (*MediaFormat).unpack)
 	s.Told = pack.ReadList(r, (*MediaFormat).unpack)
 	s.Protection = Protection(r.String())
-	s.Crypto = pack.ReadList(r, (*MediaCrypto).unpack)
+	s.Crypto = pack.ReadList(r, (*MediaCrypto).Unpack)
 	s.Fingerprints = pack.ReadList(r, (*MediaFingerprint).unpack)
 	s.Setup = r.String()
 	s.ICE.unpack(r)
@@ -83,18 +83,20 @@ func (l *MediaLeg) pack(w *pack.Writer) {
 	packAddr(w, l.Source)
 	pack.WriteList(w, l.Streams, (*MediaStream).Pack)
 	l.Ours.Pack(w)
+	w.String(l.Continues)
 }
 
 func (l *MediaLeg) unpack(r *pack.Reader) {
 	l.ID, l.Local, l.Source = r.String(), unpackAddr(r), unpackAddr(r)
 	l.Streams = pack.ReadList(r, (*MediaStream).Unpack)
 	l.Ours.Unpack(r)
+	l.Continues = r.String()
 }
 
 func (p *MediaPorts) pack(w *pack.Writer) {
 	w.Addr(p.RTP)
 	w.Addr(p.RTCP)
-	pack.WriteList(w, p.Crypto, (*MediaCrypto).pack)
+	pack.WriteList(w, p.Crypto, (*MediaCrypto).Pack)
 	p.Fingerprint.pack(w)
 	w.String(p.Setup)
 	p.ICE.pack(w)
@@ -103,7 +105,7 @@ func (p *MediaPorts) pack(w *pack.Writer) {
 
 func (p *MediaPorts) unpack(r *pack.Reader) {
 	p.RTP, p.RTCP = r.Addr(), r.Addr()
-	p.Crypto = pack.ReadList(r, (*MediaCrypto).unpack)
+	p.Crypto = pack.ReadList(r, (*MediaCrypto).Unpack)
 	p.Fingerprint.unpack(r)
 	p.Setup = r.String()
 	p.ICE.unpack(r)

@@ -33,7 +33,7 @@ func filled() []body {
 			Formats: formats, Told: formats, Protection: SDES, Crypto: crypto, Fingerprints: []MediaFingerprint{print}, Setup: "actpass", ICE: ice,
 			MID: "0", MIDExt: 3, BundleOn: 1, SSRCs: []uint32{5}, Ptime: 20, Feedback: true, Bandwidth: 512,
 		}},
-		Ours: MediaTerms{Protection: DTLS, Suites: []string{"AEAD_AES_128_GCM"}, Setup: "passive", ICE: ICELite, Mux: true, Bundle: true, NoZRTP: true},
+		Ours: MediaTerms{Protection: DTLS, Suites: []string{"AEAD_AES_128_GCM"}, Setup: "passive", ICE: ICELite, Mux: true, Bundle: true, NoZRTP: true}, Continues: "s/x",
 	}
 	ports := []MediaPorts{{
 		RTP: at("[2001:db8::2]:20000"), RTCP: at("[2001:db8::2]:20001"), Crypto: crypto, Fingerprint: print, Setup: "active", ICE: ice, SSRC: 9,

@@ -70,14 +70,16 @@ type MediaTerms struct {
 	NoZRTP     bool       `json:"no_zrtp,omitempty"`
 }
 
-func (c *MediaCrypto) pack(w *pack.Writer) {
+// Pack appends the line with its key.
+func (c *MediaCrypto) Pack(w *pack.Writer) {
 	w.Uint(uint64(c.Tag))
 	w.String(c.Suite)
 	w.String(string(c.Key))
 	w.String(string(c.MKI))
 }
 
-func (c *MediaCrypto) unpack(r *pack.Reader) {
+// Unpack reads the line with its key.
+func (c *MediaCrypto) Unpack(r *pack.Reader) {
 	c.Tag, c.Suite, c.Key, c.MKI = uint32(r.Uint()), r.String(), bytesOf(r), bytesOf(r)
 }
 

@@ -13,7 +13,7 @@ import (
 // A request costs a fraction of one over HTTP and JSON, which counts where every call makes three of
 // them. Both ends are of one release; others refuse each other when they connect.
 const (
-	pipeProtocol   = "sanchar-pipe/3"
+	pipeProtocol   = "sanchar-pipe/4"
 	pipeBufferSize = 64 << 10
 
 	connectTimeout = 5 * time.Second

@@ -97,3 +97,66 @@ func (p Packet) Timestamp() uint32 { return binary.BigEndian.Uint32(p[4:]) }
 
 // SSRC names the source.
 func (p Packet) SSRC() uint32 { return binary.BigEndian.Uint32(p[8:]) }
+
+// Profiles of header extensions (RFC 8285 §4.2, §4.3).
+const (
+	oneByteProfile = 0xbede
+	twoByteProfile = 0x1000 // the last four bits are free
+)
+
+// Extension returns the header extension with this id, or nil (RFC 8285 §4). The packet is Valid.
+func (p Packet) Extension(id uint8) []byte {
+	at := Size + 4*int(p[0]&0x0f)
+	if p[0]&0x10 == 0 || len(p) < at+4 {
+		return nil
+	}
+	profile := binary.BigEndian.Uint16(p[at:])
+	size := 4 * int(binary.BigEndian.Uint16(p[at+2:]))
+	at += 4
+	if len(p) < at+size {
+		return nil
+	}
+	switch {
+	case profile == oneByteProfile:
+		return oneByte(p[at:at+size], id)
+	case profile&0xfff0 == twoByteProfile:
+		return twoByte(p[at:at+size], id)
+	}
+	return nil
+}
+
+func oneByte(b []byte, id uint8) []byte {
+	for len(b) > 0 {
+		if b[0] == 0 { // padding
+			b = b[1:]
+			continue
+		}
+		this, size := b[0]>>4, int(b[0]&0x0f)+1
+		if this == 15 || len(b) < 1+size { // the end, by the RFC's rule
+			return nil
+		}
+		if this == id {
+			return b[1 : 1+size]
+		}
+		b = b[1+size:]
+	}
+	return nil
+}
+
+func twoByte(b []byte, id uint8) []byte {
+	for len(b) > 1 {
+		if b[0] == 0 {
+			b = b[1:]
+			continue
+		}
+		size := int(b[1])
+		if len(b) < 2+size {
+			return nil
+		}
+		if b[0] == id {
+			return b[2 : 2+size]
+		}
+		b = b[2+size:]
+	}
+	return nil
+}

@@ -5,8 +5,12 @@ import "encoding/binary"
 
 // Packet types (RFC 3550 §12.1).
 const (
-	TypeSenderReport   = 200
-	TypeReceiverReport = 201
+	TypeSenderReport      = 200
+	TypeReceiverReport    = 201
+	TypeSourceDescription = 202
+	TypeBye               = 203
+	TypeTransportFeedback = 205 // RFC 4585 §6.1
+	TypePayloadFeedback   = 206
 )
 
 // MinSize is the length of the shortest packet: a head and the sender's SSRC.
@@ -104,4 +108,38 @@ func (p Packet) Report(i int) Report {
 		SSRC: be.Uint32(b), Fraction: b[4], Lost: int32(be.Uint32(b[4:])<<8) >> 8, // 24 bits with a sign
 		Highest: be.Uint32(b[8:]), Jitter: be.Uint32(b[12:]), LastSR: be.Uint32(b[16:]), Delay: be.Uint32(b[20:]),
 	}
+}
+
+// Formats of payload feedback that name their source behind the head (RFC 5104 §4.3.1; the second one is
+// of applications, in use for the bandwidth that a receiver estimates).
+const (
+	formatFIR         = 4
+	formatApplication = 15
+)
+
+const (
+	mediaAt      = headSize + 4 // SSRC of the media source in feedback
+	firAt        = mediaAt + 4
+	estimateSize = 8 // a word that names the kind, and a number
+)
+
+// About returns the source that a feedback packet is about (RFC 4585 §6.1), the first one if it is about
+// several.
+func (p Packet) About() (ssrc uint32, ok bool) {
+	if p.Type() != TypeTransportFeedback && p.Type() != TypePayloadFeedback || len(p) < mediaAt+4 {
+		return 0, false
+	}
+	at := mediaAt
+	if p.Type() == TypePayloadFeedback {
+		switch p[0] & 0x1f {
+		case formatFIR:
+			at = firAt
+		case formatApplication:
+			at = firAt + estimateSize
+		}
+	}
+	if len(p) < at+4 {
+		return 0, false
+	}
+	return binary.BigEndian.Uint32(p[at:]), true
 }

@@ -62,6 +62,7 @@ type Media struct {
 	Mux       bool
 	Direction Direction
 
+	head string // the lines before the first m-line
 	body string // the lines after the m-line
 }
 
@@ -97,7 +98,7 @@ func Parse(text string) (*Session, error) {
 			return nil, ErrTooMany
 		}
 		var m Media
-		if m, rest, err = parseMedia(rest, addr, dir); err != nil {
+		if m, rest, err = parseMedia(rest, Media{Addr: addr, Direction: dir, head: head}); err != nil {
 			return nil, err
 		}
 		s.Media = append(s.Media, m)
@@ -147,7 +148,8 @@ func everyMediaConnects(text string) bool {
 	return true
 }
 
-func parseMedia(text string, addr netip.Addr, dir Direction) (m Media, rest string, err error) {
+// parseMedia reads the first m-line of text, to which what m says of the whole description applies.
+func parseMedia(text string, m Media) (_ Media, rest string, err error) {
 	line, after := nextLine(text)
 	m.body, rest = cutAtMedia(after)
 	fields := strings.SplitN(line[2:], " ", 4)
@@ -160,7 +162,6 @@ func parseMedia(text string, addr netip.Addr, dir Direction) (m Media, rest stri
 		return m, "", ErrSyntax
 	}
 	m.Kind, m.Port, m.Proto, m.Formats = fields[0], uint16(n), fields[2], fields[3]
-	m.Addr, m.Direction = addr, dir
 	if _, own := lineValue(m.body, "c="); own {
 		if m.Addr, err = connection(m.body); err != nil {
 			return m, "", err
@@ -203,8 +204,8 @@ func (m *Media) readAttributes() error {
 	if d, ok := direction(m.body); ok {
 		m.Direction = d
 	}
-	if v, ok := lineValue(m.body, "c="); ok && strings.HasSuffix(v, " 0.0.0.0") {
-		m.Direction &^= RecvOnly // RFC 3264 §8.4: the hold of old clients
+	if v, ok := lineValue(m.body, "c="); ok && strings.HasSuffix(v, " 0.0.0.0") && m.attribute("a=ice-ufrag:") == "" {
+		m.Direction &^= RecvOnly // RFC 3264 §8.4: the hold of old clients; with ICE, candidates follow (RFC 8840 §4.1.1)
 	}
 	rtcp := ""
 	for text := m.body; text != ""; {

@@ -32,7 +32,11 @@ func TestParse(t *testing.T) {
 	if video.Live() || video.RTP().IsValid() || video.Direction != SendRecv {
 		t.Errorf("video: %+v", video)
 	}
-	want := []Format{{96, "opus", 48000}, {0, "PCMU", 8000}, {101, "telephone-event", 8000}}
+	want := []Format{
+		{PayloadType: 96, Encoding: "opus", ClockRate: 48000, Channels: 2},
+		{PayloadType: 0, Encoding: "PCMU", ClockRate: 8000},
+		{PayloadType: 101, Encoding: "telephone-event", ClockRate: 8000},
+	}
 	if got := audio.AppendFormats(nil); !reflect.DeepEqual(got, want) {
 		t.Errorf("formats: %+v, want %+v", got, want)
 	}
@@ -97,7 +101,7 @@ func TestAppend(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := string(Append(nil, s, Origin{ID: 7, Version: 2, Addr: netip.MustParseAddr("2001:db8::1")}, []Section{
-		{From: &s.Media[0], RTP: 20000, RTCP: 20001, Direction: SendOnly},
+		{From: &s.Media[0], RTP: 20000, RTCP: 20001, Direction: SendOnly, Terms: Terms{Through: true}},
 		{From: &s.Media[1]},
 		{Kind: "image", Proto: "udptl", Formats: "t38"},
 	}))
@@ -146,7 +150,7 @@ func FuzzSDP(f *testing.F) {
 			t.Fatalf("%q is written as %q, which cannot be read: %v", text, out, err)
 		}
 		for i := range again.Media {
-			if a, b := again.Media[i], s.Media[i]; a.Kind != b.Kind || a.Formats != b.Formats || a.Mux != b.Mux || a.Direction != b.Direction {
+			if a, b := again.Media[i], s.Media[i]; a.Kind != b.Kind || a.Formats != b.Formats || a.Direction != b.Direction {
 				t.Fatalf("m-line %d of %q changed to %+v", i, text, a)
 			}
 		}

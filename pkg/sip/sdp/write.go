@@ -12,16 +12,8 @@ type Origin struct {
 	ID      uint64
 	Version uint64
 	Addr    netip.Addr // of ours: the whole description's connection address
-}
-
-// Section is one m-line to write. With From it describes that stream, at our ports. Without, it
-// keeps the place of a stream that is no more (RFC 3264 §8.2): Kind, Proto and Formats say of what.
-type Section struct {
-	From      *Media
-	RTP, RTCP uint16 // ours; RTP 0 refuses the stream
-	Direction Direction
-
-	Kind, Proto, Formats string
+	Lite    bool       // we answer connectivity checks and make none (RFC 8839 §5.3)
+	Bundle  []string   // MIDs of the m-lines that share a port (RFC 9143 §7.2)
 }
 
 // Append writes a description that carries what src's streams say to another leg.
@@ -34,6 +26,12 @@ func Append(dst []byte, src *Session, o Origin, sections []Section) []byte {
 	dst = appendConnection(dst, o.Addr)
 	dst = append(dst, '\r', '\n')
 	dst = appendHead(dst, src.head, o.Addr)
+	if o.Lite {
+		dst = append(dst, "a=ice-lite\r\n"...)
+	}
+	if len(o.Bundle) > 0 {
+		dst = append(append(append(dst, "a=group:BUNDLE "...), strings.Join(o.Bundle, " ")...), '\r', '\n')
+	}
 	for i := range sections {
 		dst = sections[i].append(dst)
 	}
@@ -60,7 +58,7 @@ func appendHead(dst []byte, head string, addr netip.Addr) []byte {
 	for head != "" {
 		var line string
 		line, head = nextLine(head)
-		if len(line) < 2 || strings.IndexByte("vosc", line[0]) >= 0 || ours(line) {
+		if len(line) < 2 || strings.IndexByte("vosc", line[0]) >= 0 || ours(line) || isKey(line) || strings.HasPrefix(line, "a=extmap:") && strings.Contains(line, ExtMID) {
 			continue
 		}
 		if _, dir := directionLine(line); dir {
@@ -90,55 +88,17 @@ func appendC(dst []byte, addr netip.Addr) []byte {
 	return append(appendConnection(dst, addr), '\r', '\n')
 }
 
-// ours reports whether a line says how to reach its writer, or promises what the box between
-// cannot keep: candidates lead around it (RFC 8839 §5), bundles share a port that we do not
-// (RFC 9143 §5).
+// ours reports whether a line says how to reach its writer, or promises what each leg agrees on
+// for itself: candidates (RFC 8839 §5), bundles and their names (RFC 9143 §5), ports that RTCP
+// shares with RTP (RFC 5761 §5.1).
 func ours(line string) bool {
 	for _, prefix := range [...]string{
-		"a=candidate:", "a=ice-", "a=remote-candidates:", "a=end-of-candidates", "a=rtcp:", "a=group:BUNDLE", "a=bundle-only", "a=nortpproxy",
+		"a=candidate:", "a=ice-", "a=remote-candidates:", "a=end-of-candidates", "a=rtcp:", "a=rtcp-mux", "a=group:", "a=mid:",
+		"a=bundle-only", "a=nortpproxy",
 	} {
 		if strings.HasPrefix(line, prefix) {
 			return true
 		}
 	}
 	return false
-}
-
-func (s *Section) append(dst []byte) []byte {
-	if s.From == nil {
-		dst = append(dst, "m="+s.Kind+" 0 "+s.Proto+" "+s.Formats...)
-		return append(dst, '\r', '\n')
-	}
-	m := s.From
-	dst = append(append(dst, "m="...), m.Kind...)
-	dst = strconv.AppendUint(append(dst, ' '), uint64(s.RTP), 10)
-	dst = append(append(dst, ' '), m.Proto...)
-	dst = append(append(dst, ' '), m.Formats...)
-	dst = append(dst, '\r', '\n')
-	if s.RTP == 0 {
-		return dst
-	}
-	dst = appendBody(dst, m.body)
-	if !m.Mux && s.RTCP != s.RTP+1 && s.RTCP != 0 {
-		dst = strconv.AppendUint(append(dst, "a=rtcp:"...), uint64(s.RTCP), 10)
-		dst = append(dst, '\r', '\n')
-	}
-	if s.Direction != SendRecv {
-		dst = append(append(append(dst, "a="...), s.Direction.String()...), '\r', '\n')
-	}
-	return dst
-}
-
-func appendBody(dst []byte, body string) []byte {
-	for body != "" {
-		var line string
-		line, body = nextLine(body)
-		if len(line) < 2 || line[0] == 'c' || ours(line) {
-			continue
-		}
-		if _, dir := directionLine(line); !dir {
-			dst = append(append(dst, line...), '\r', '\n')
-		}
-	}
-	return dst
 }

@@ -3,6 +3,7 @@ package baresip
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -31,6 +32,8 @@ type Config struct {
 	Server         netip.AddrPort
 	Transport      string  // "udp" or "tcp": over TLS it does not find the challenge that it knows
 	Tone           float64 // in hertz, played into each call
+	Codecs         string  // in baresip's words; "" is opus, PCMU and PCMA
+	Encryption     string  // "srtp" (SDES) or "dtls", which it insists on; "" is none
 }
 
 // Event is what baresip tells of itself.
@@ -219,8 +222,8 @@ func (p *Phone) write() error {
 	if err := os.MkdirAll(p.dir, 0o700); err != nil {
 		return err
 	}
-	account := fmt.Sprintf("<sip:%s@%s>;auth_pass=%s;outbound=\"sip:%s;transport=%s\";regint=600;ptime=20;audio_codecs=opus/48000/2,pcmu,pcma\n",
-		p.User, p.Domain, p.Password, p.Server, p.Transport)
+	account := fmt.Sprintf("<sip:%s@%s>;auth_pass=%s;outbound=\"sip:%s;transport=%s\";regint=600;ptime=20;audio_codecs=%s%s\n",
+		p.User, p.Domain, p.Password, p.Server, p.Transport, cmp.Or(p.Codecs, "opus/48000/2,pcmu,pcma"), p.encryption())
 	return errors.Join(
 		tone.Write(filepath.Join(p.dir, "tone.wav"), p.Tone, toneLength),
 		os.WriteFile(filepath.Join(p.dir, "config"), []byte(p.settings()), 0o600),
@@ -229,8 +232,24 @@ func (p *Phone) write() error {
 	)
 }
 
+func (p *Phone) encryption() string {
+	switch p.Encryption {
+	case "srtp":
+		return ";mediaenc=srtp-mand"
+	case "dtls":
+		return ";mediaenc=dtls_srtp"
+	}
+	return ""
+}
+
 func (p *Phone) settings() string {
 	modules := []string{"stdio", "g711", "opus", "aufile", "aubridge", "sndfile", "uuid"}
+	switch p.Encryption {
+	case "srtp":
+		modules = append(modules, "srtp")
+	case "dtls":
+		modules = append(modules, "srtp", "dtls_srtp")
+	}
 	apps := []string{"account", "contact", "menu", "ctrl_tcp"}
 	lines := []string{
 		"sip_listen 0.0.0.0:5060",

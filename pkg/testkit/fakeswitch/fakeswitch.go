@@ -42,6 +42,7 @@ type Switch struct {
 	hungUp    map[string]string // call id -> by
 	subs      map[chan ctl.SwitchEvent]bool
 	chat      ctl.ChatPolicy
+	media     ctl.MediaPolicyState
 	sent      []ctl.NewMessage
 }
 
@@ -122,6 +123,7 @@ func (s *Switch) handler() http.Handler {
 	})
 	ctl.Handle(mux, "POST /v1/digest", s.digest)
 	s.handlePush(mux)
+	s.handleMedia(mux)
 	s.handleRecording(mux)
 	ctl.Handle(mux, "GET /v1/ca", func(*http.Request, ctl.None) (ctl.Certificate, error) {
 		return ctl.Certificate{PEM: string(s.ca.pem)}, nil

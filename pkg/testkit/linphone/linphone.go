@@ -31,6 +31,10 @@ type Config struct {
 	CPIM           bool    // wrap messages, as the app does within its own domain
 	Video          bool    // offer and take video; frames come from a picture of its own
 	Fetch          bool    // fetch files that messages tell of at once; needs CA
+	Encryption     string  // "srtp" (SDES), "dtls" or "zrtp", which it insists on; "" offers and wants none
+	Lenient        bool    // it does not insist
+	ICE            bool    // it checks connectivity
+	AVPF           bool    // it offers early feedback
 	Push           string  // token by which it is woken; it stays the same device when it is started again
 }
 
@@ -104,10 +108,10 @@ func (p *Phone) settings() string {
 		fmt.Fprintf(&b, "[%s]\n%s\n\n", name, strings.Join(lines, "\n"))
 	}
 	section("sip", fmt.Sprintf("sip_port=%d", ports["udp"]), fmt.Sprintf("sip_tcp_port=%d", ports["tcp"]), fmt.Sprintf("sip_tls_port=%d", ports["tls"]),
-		"media_encryption=none", "root_ca="+p.CA, "verify_server_certs=1", "verify_server_cn=1", "default_proxy=0",
+		"media_encryption="+p.encryption(), "media_encryption_mandatory="+bit(p.Encryption != "" && !p.Lenient), "root_ca="+p.CA, "verify_server_certs=1", "verify_server_cn=1", "default_proxy=0",
 		"use_info=0", "guess_hostname=1", "use_ipv6="+bit(p.Server.Addr().Is6()))
 	section("proxy_0", "reg_proxy="+server, "reg_route=<"+server+";lr>", "reg_identity=sip:"+p.User+"@"+p.Domain,
-		"reg_expires="+strconv.Itoa(p.Expires), "reg_sendregister=1", "publish=0", "contact_uri_parameters="+p.pushParams())
+		"reg_expires="+strconv.Itoa(p.Expires), "reg_sendregister=1", "publish=0", "contact_uri_parameters="+p.pushParams(), "avpf="+bit(p.AVPF))
 	section("auth_info_0", "username="+p.User, "passwd="+p.Password, "realm="+p.Domain)
 	section("rtp", "audio_rtp_port=7078", "video_rtp_port=9078")
 	section("sound", "echocancellation=0")
@@ -116,6 +120,10 @@ func (p *Phone) settings() string {
 	if p.Fetch {
 		section("app", "auto_download_incoming_files_max_size=0") // of any size
 	}
+	if p.ICE {
+		section("nat_policy_0", "ref=lab", "protocols=ice")
+		section("net", "nat_policy_ref=lab")
+	}
 	section("proxy_default_values", "cpim_in_basic_chat_rooms_enabled="+bit(p.CPIM))
 	section("misc", "max_calls="+strconv.Itoa(max(p.MaxCalls, 0)), "uuid="+p.uuid())
 	section("storage", "backend=sqlite3", "uri="+filepath.Join(p.dir, "linphone.db"))
@@ -123,6 +131,13 @@ func (p *Phone) settings() string {
 		return strings.Replace(b.String(), "max_calls=0", "max_calls=10", 1)
 	}
 	return b.String()
+}
+
+func (p *Phone) encryption() string {
+	if p.Encryption == "" {
+		return "none"
+	}
+	return p.Encryption
 }
 
 func (p *Phone) pushParams() string {

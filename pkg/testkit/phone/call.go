@@ -18,6 +18,7 @@ type Call struct {
 	dialog request // of what we send within it
 	media  *net.UDPConn
 	remote netip.AddrPort // where media goes
+	heard  string         // what the far end has said of its media, with the message
 	ended  chan struct{}  // closed when the far end hung up
 	over   sync.Once
 }
@@ -37,14 +38,24 @@ func (l *Line) newCall(callID string) *Call {
 	return c
 }
 
-// sdp offers or answers PCMU.
+// Media returns the socket of the call's media, and where it goes.
+func (c *Call) Media() (*net.UDPConn, netip.AddrPort) { return c.media, c.remote }
+
+// Heard returns the message in which the far end has described its media.
+func (c *Call) Heard() string { return c.heard }
+
+// sdp offers or answers PCMU, or what the line says.
 func (c *Call) sdp() string {
 	at := c.media.LocalAddr().(*net.UDPAddr).AddrPort()
+	if c.line.Say != nil {
+		return c.line.Say(at)
+	}
 	return fmt.Sprintf("v=0\r\no=- 1 1 IN IP4 %s\r\ns=-\r\nc=IN IP4 %s\r\nt=0 0\r\nm=audio %d RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\na=ptime:20\r\n", at.Addr(), at.Addr(), at.Port())
 }
 
 // takeSDP remembers where the far end wants media.
 func (c *Call) takeSDP(text string) error {
+	c.heard = text
 	var addr string
 	var port int
 	for line := range strings.SplitSeq(text, "\r\n") {

@@ -22,6 +22,8 @@ const resendAfter = 500 * time.Millisecond
 // Line is a user who is registered from a socket of his own.
 type Line struct {
 	User string
+	// Say, if not nil, writes what the line says of its media, which it receives at an address.
+	Say func(at netip.AddrPort) string
 
 	t        testing.TB
 	host     *netlab.Host
