@@ -11,6 +11,8 @@ import (
 
 	"github.com/diskfs/go-diskfs/partition/gpt"
 	"golang.org/x/sys/unix"
+
+	"github.com/coraltele/sanchar/pkg/firmware/slots"
 )
 
 const (
@@ -26,15 +28,7 @@ func besides(mount string, number int) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return partition(disk, number), nil
-}
-
-func partition(disk string, n int) string {
-	sep := ""
-	if last := disk[len(disk)-1]; last >= '0' && last <= '9' { // nvme0n1p4, mmcblk0p4
-		sep = "p"
-	}
-	return fmt.Sprintf("/dev/%s%s%d", disk, sep, n)
+	return slots.Partition(disk, number), nil
 }
 
 // diskOf returns the name of the disk that a mount is on.

@@ -17,6 +17,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/coraltele/sanchar/pkg/base/slogx"
+	"github.com/coraltele/sanchar/pkg/firmware/slots"
+	"github.com/coraltele/sanchar/pkg/platform/ctl"
 	"github.com/coraltele/sanchar/pkg/platform/supervise"
 )
 
@@ -62,6 +64,10 @@ func run(ctx context.Context, con *console, dog *watchdog, log *slog.Logger) err
 	}
 	go reap(ctx)
 	h := newHealth(dog, log)
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	boot := newStarter(trouble, h, log, func(why string) { cancel(errors.New(why)) })
+	boot.open(time.Now())
 	sup, err := supervise.New(supervise.Config{
 		Programs: specs(trouble), Socket: filepath.Join(runDir, "notify.sock"), Output: con.say, OnEvent: h.take, Log: log,
 	})
@@ -70,11 +76,33 @@ func run(ctx context.Context, con *console, dog *watchdog, log *slog.Logger) err
 	}
 	go h.feed(ctx)
 	go con.greet(ctx)
+	go boot.watch(ctx)
+	go serve(ctx, boot, log)
 	err = sup.Run(ctx)
 	if ctx.Err() == nil && err == nil {
 		err = errors.New("the supervisor ended")
 	}
-	return err
+	return errors.Join(context.Cause(ctx), err)
+}
+
+// serve answers admind. Without it the box runs, but cannot be updated.
+func serve(ctx context.Context, boot *starter, log *slog.Logger) {
+	if err := ctl.Serve(ctx, filepath.Join(runDir, "init.sock"), boot.routes(), log); err != nil {
+		log.Error("nobody can ask for a restart", "err", err)
+	}
+}
+
+func newStarter(trouble error, h *health, log *slog.Logger, restart func(string)) *starter {
+	s := &starter{version: version, at: "/mnt", log: log, restart: restart, ill: h.missing}
+	if trouble == nil {
+		s.path = filepath.Join(dataDir, "init", "versions.json")
+	}
+	box, err := slots.Find("/sys")
+	if err != nil {
+		log.Error("the slots are not known", "err", err)
+	}
+	s.slot, s.part = box.Slot, box
+	return s
 }
 
 // specs are the daemons with their flags. Where the data partition is not the box's own, only the page

@@ -96,6 +96,18 @@ func (h *health) ill(now time.Time) string {
 	return ""
 }
 
+// missing returns a daemon that is away now, "" if there is none.
+func (h *health) missing() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, name := range vital() {
+		if _, away := h.away[name]; away {
+			return name
+		}
+	}
+	return ""
+}
+
 // feed feeds the watchdog until ctx ends, but not while the box is ill.
 func (h *health) feed(ctx context.Context) {
 	tick := time.NewTicker(feedEvery)

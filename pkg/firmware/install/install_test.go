@@ -238,6 +238,26 @@ func TestTrialsOfAnImage(t *testing.T) {
 	}
 }
 
+func TestAnImageThatIsRejected(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	if err := Reject(r.dir, "a"); err == nil {
+		t.Error("an image that is good was rejected: nothing would start")
+	}
+	if err := Reject(r.dir, "b"); err == nil {
+		t.Error("an image that is not there was rejected")
+	}
+	r.put("sanchar-1.1.0-b+2-1.efi", "on trial")
+	for range 2 { // the second time it has no tries left
+		if err := Reject(r.dir, "b"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := r.images(); got != "sanchar-1.0.0-a.efi sanchar-1.1.0-b+0-3.efi" {
+		t.Errorf("%s", got)
+	}
+}
+
 func TestNamesOfImages(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string]string{

@@ -112,6 +112,26 @@ func Bless(boot, slot string) error {
 	return rename(boot, e.name(), good.name())
 }
 
+// Reject says that the image in a slot is not good, whatever tries it has still: the other one starts.
+func Reject(boot, slot string) error {
+	all, err := Entries(boot)
+	if err != nil {
+		return err
+	}
+	e, ok := Running(all, slot)
+	switch {
+	case !ok:
+		return fmt.Errorf("the boot partition has no image for slot %s", slot)
+	case e.Left < 0:
+		return fmt.Errorf("version %s in slot %s is not on trial", e.Version, slot)
+	case e.Left == 0:
+		return nil
+	}
+	bad := e
+	bad.Left, bad.Done = 0, e.Left+e.Done
+	return rename(boot, e.name(), bad.name())
+}
+
 // Failed are the images that were tried as often as they may be, and did not become good.
 func Failed(all []Entry) []Entry {
 	return slices.DeleteFunc(slices.Clone(all), func(e Entry) bool { return e.Left != 0 })
