@@ -127,7 +127,7 @@ func specs(trouble error) []supervise.Spec {
 	}
 	if trouble != nil {
 		all = all[:2]
-		all[1].Env = []string{"SANCHAR_TROUBLE=" + trouble.Error()}
+		all[1].Args = append(all[1].Args, "--trouble", trouble.Error())
 	}
 	return all
 }

@@ -94,6 +94,7 @@ type Config struct {
 	Hooks       Hooks
 	Files       Files
 	Sounds      Recordings
+	Updates     Updates
 	Policy      *conf.File[record.Policy] // of what the archive keeps
 	PageBuilt   bool                      // the program holds the page
 	Bind        string                    // address of the page; "" is every address
@@ -134,6 +135,7 @@ func New(cfg Config) *API {
 	a.policyOperations()
 	a.networkOperations()
 	a.networkDocument()
+	a.updateOperations()
 	a.eventOperations()
 	a.documentOperation()
 	a.hookDocument()

@@ -145,6 +145,7 @@ func (d *Daemon) pageHandler() http.Handler {
 	}))
 	all := http.NewServeMux()
 	all.Handle(exchange.Path, csrf.Handler(d.filesHandler())) // has its own bounds of size and time
+	all.Handle("POST "+api.UpdatePath, timedBody(csrf.Handler(mux))) // as large as an image; who is signed in gets the time
 	all.Handle("/", timedBody(http.MaxBytesHandler(csrf.Handler(mux), maxBody)))
 	return d.recovering(web.Secure(all))
 }

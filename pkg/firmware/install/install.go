@@ -25,6 +25,8 @@ type Target struct {
 	Slot  string                            // that runs
 	Root  func(slot string) (Device, error) // opens the root partition of the slot that does not run
 	Mount func(do func(boot string) error) error
+	// Opened, if not nil, is told of an update that is signed and fits, before anything is written.
+	Opened func(manifest.Manifest)
 }
 
 // Device is a partition that is written.
@@ -49,6 +51,9 @@ func Install(ctx context.Context, bundle io.Reader, t Target, progress Progress)
 	in := tar.NewReader(&stoppable{ctx, bundle})
 	if m, err = open(in, t); err != nil {
 		return m, err
+	}
+	if t.Opened != nil {
+		t.Opened(m)
 	}
 	if err := t.Mount(func(boot string) error { return makeRoom(boot, t.Slot) }); err != nil {
 		return m, err

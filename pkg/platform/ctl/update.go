@@ -55,6 +55,11 @@ func (a Admin) InstallFile(ctx context.Context, in UpdateFile) (st UpdateState, 
 	return st, a.Do(ctx, http.MethodPost, "/v1/update", in, &st)
 }
 
+// Restart restarts the box.
+func (a Admin) Restart(ctx context.Context, in RestartRequest) error {
+	return a.Do(ctx, http.MethodPost, "/v1/restart", in, nil)
+}
+
 // Drain makes switchd refuse new calls for a while: those that are up go on.
 type Drain struct {
 	For time.Duration `json:"for"` // 0 takes new calls again
