@@ -57,6 +57,7 @@ func commands() []command {
 		{"net revert", "", "take the change of the network back that was applied", netRevert},
 		{"net revisions", "", "list the last confirmed networks with who changed what", netRevisions},
 		{"net restore", "NUMBER", "apply the network of a revision; it goes back by itself unless it is confirmed", netRestore},
+		{"check", "", "find out whether the box does what it is for: a call goes through it", check},
 		{"update state", "", "tell the version that runs, and how an update stands", updateState},
 		{"update install", "FILE", "install an update from a file on the box; it restarts when calls are over", updateInstall},
 		{"restart", "", "restart the box at once; calls are cut", restartBox},

@@ -78,6 +78,20 @@ func updateInstall(ctx context.Context, t *terminal, args []string) error {
 	})
 }
 
+// checkWithin is longer than the box takes to find out that it is not well.
+const checkWithin = 2 * time.Minute
+
+// check lets the box find out whether it does what it is for.
+func check(ctx context.Context, t *terminal, args []string) error {
+	return question{name: "check", within: checkWithin}.ask(ctx, t, args, func(ctx context.Context, b *box, _ []string) error {
+		if err := b.admin.Check(ctx); err != nil {
+			return err
+		}
+		fmt.Fprintln(t.out, "the box is well: a call went through it, and was heard at both ends")
+		return nil
+	})
+}
+
 // restartBox restarts the box.
 func restartBox(ctx context.Context, t *terminal, args []string) error {
 	return question{name: "restart"}.ask(ctx, t, args, func(ctx context.Context, b *box, _ []string) error {

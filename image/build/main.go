@@ -25,6 +25,7 @@ func main() {
 	flag.StringVar(&o.cache, "cache", "build/cache", "folder that keeps fetched packages")
 	flag.StringVar(&o.minVersion, "min-version", "0.0.0", "no older version may follow this one")
 	flag.StringVar(&o.keys, "keys", "build/keys", "folder of the keys of updates; without any, keys for development are made")
+	flag.Func("replace", "PATH=FILE puts a file in the place of one of the root, PATH= leaves it out; such an image is for tests", o.replace)
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -36,6 +37,21 @@ func main() {
 
 type options struct {
 	board, version, minVersion, out, cache, keys string
+
+	replaced map[string]string // path in the root -> file; "" leaves it out
+}
+
+// replace takes PATH=FILE.
+func (o *options) replace(text string) error {
+	path, file, ok := strings.Cut(text, "=")
+	if !ok || path == "" {
+		return fmt.Errorf("%q is not PATH=FILE", text)
+	}
+	if o.replaced == nil {
+		o.replaced = map[string]string{}
+	}
+	o.replaced[path] = file
+	return nil
 }
 
 // builder makes one image.

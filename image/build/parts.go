@@ -148,6 +148,14 @@ func (b *builder) root(m *kernel.Modules) (v rootfs.Verity, err error) {
 	if err := b.addModules(m, files); err != nil {
 		return v, err
 	}
+	for path, from := range b.replaced {
+		if delete(files, path); from == "" {
+			continue
+		}
+		if files[path], err = b.read(from, 0o755); err != nil {
+			return v, err
+		}
+	}
 	if err := rootfs.Write(b.path("root"), files); err != nil {
 		return v, err
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"io"
 	"net/http"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -25,9 +24,6 @@ const (
 	keysFile  = "etc/update-keys"
 	mountAt   = "/boot" // for the boot partition, while it is written
 )
-
-// sipPort is where a box takes SIP.
-const sipPort = 5060
 
 // openUpdates makes what takes updates. A machine that was not started from an image has no place for
 // them, and says so.
@@ -65,7 +61,7 @@ func (d *Daemon) health(sw ctl.Switch) health.Config {
 			_, err := d.archive.Find(ctx, record.Query{Kind: record.KindCall, Limit: 1})
 			return err
 		},
-		SIP: netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), sipPort), Page: d.loopbackPage(),
+		Page: d.loopbackPage(),
 	}
 }
 
@@ -79,6 +75,7 @@ func (u updater) Receive(ctx context.Context, bundle io.Reader, in ctl.UpdateFil
 
 // updateRoutes are for the command line.
 func (d *Daemon) updateRoutes(mux *http.ServeMux) {
+	sw := ctl.NewSwitch(d.cfg.socket("switch"))
 	ctl.Handle(mux, "GET /v1/update", func(r *http.Request, _ ctl.None) (ctl.UpdateState, error) { return d.updates.State(r.Context()), nil })
 	ctl.Handle(mux, "POST /v1/update", func(r *http.Request, in ctl.UpdateFile) (st ctl.UpdateState, err error) {
 		f, err := os.Open(in.Path)
@@ -90,6 +87,12 @@ func (d *Daemon) updateRoutes(mux *http.ServeMux) {
 			return st, err
 		}
 		return d.updates.State(r.Context()), nil
+	})
+	ctl.Handle(mux, "POST /v1/check", func(r *http.Request, _ ctl.None) (ctl.None, error) {
+		if err := health.Check(r.Context(), d.health(sw)); err != nil {
+			return ctl.None{}, problem.Wrap(err, problem.Unavailable, "box.ill", "the box is not well: "+err.Error(), "look at what is named, and at the alarms")
+		}
+		return ctl.None{}, nil
 	})
 	ctl.Handle(mux, "POST /v1/restart", func(r *http.Request, in ctl.RestartRequest) (ctl.None, error) {
 		return ctl.None{}, d.updates.Restart(r.Context(), in.Why, in.Reset)

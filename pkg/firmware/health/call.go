@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/netip"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/emiago/sipgo"
 	"github.com/emiago/sipgo/sip"
@@ -47,7 +49,14 @@ func (c *Config) call(ctx context.Context) (err error) {
 		}
 		names[i], passwords[i] = u.Name, u.Password
 	}
-	p, err := openPhone(st.Domain, c.SIP)
+	if err := c.plain(ctx, names[:]...); err != nil {
+		return fmt.Errorf("media of the call: %w", err)
+	}
+	at, err := listener(st)
+	if err != nil {
+		return err
+	}
+	p, err := openPhone(st.Domain, at)
 	if err != nil {
 		return err
 	}
@@ -60,6 +69,30 @@ func (c *Config) call(ctx context.Context) (err error) {
 	return p.talk(ctx, names, passwords[0])
 }
 
+// plain lets the media of these accounts go through the box in clear, whatever the site demands, and
+// nobody else's any more that a check made.
+func (c *Config) plain(ctx context.Context, names ...string) error {
+	st, err := c.Switch.MediaPolicy(ctx)
+	if err != nil {
+		return err
+	}
+	policy := st.MediaPolicy
+	policy.Users = maps.Clone(policy.Users)
+	if policy.Users == nil {
+		policy.Users = map[string]ctl.MediaRules{}
+	}
+	was := len(policy.Users)
+	maps.DeleteFunc(policy.Users, func(name string, _ ctl.MediaRules) bool { return strings.HasPrefix(name, prefix) })
+	if len(names) == 0 && len(policy.Users) == was {
+		return nil
+	}
+	for _, n := range names {
+		policy.Users[n] = ctl.MediaRules{Encryption: ctl.EncryptionOff, Path: ctl.PathRelay, Codecs: []string{"PCMU"}}
+	}
+	_, err = c.Switch.SetMediaPolicy(ctx, ctl.MediaPolicyChange{Policy: policy, Was: st.Number, Who: "self-test"})
+	return err
+}
+
 // forget removes the accounts of checks.
 func (c *Config) forget(ctx context.Context) error {
 	page, err := c.Switch.Users(ctx, ctl.UserQuery{Text: prefix})
@@ -68,7 +101,7 @@ func (c *Config) forget(ctx context.Context) error {
 			err = errors.Join(err, c.Switch.RemoveUser(ctx, u.ID))
 		}
 	}
-	return err
+	return errors.Join(err, c.plain(ctx))
 }
 
 // phone is two users on one socket, on the box's loopback.
@@ -82,6 +115,9 @@ type phone struct {
 	media  [2]net.PacketConn // of the caller, of the callee
 	served chan error
 	callee chan answered
+
+	mu    sync.Mutex // guards taken
+	taken *sipgo.DialogServerSession
 }
 
 // answered is a call that the callee has taken.
@@ -114,12 +150,26 @@ func openPhone(domain string, server netip.AddrPort) (p *phone, err error) {
 	}
 	p.dialog = &sipgo.DialogUA{Client: p.client, ContactHDR: sip.ContactHeader{Address: sip.Uri{Scheme: "sip", User: "check", Host: at.IP.String(), Port: at.Port}}}
 	srv.OnInvite(p.answer)
-	srv.OnAck(func(*sip.Request, sip.ServerTransaction) {})
+	srv.OnAck(p.acknowledged)
 	srv.OnBye(func(req *sip.Request, tx sip.ServerTransaction) {
 		_ = tx.Respond(sip.NewResponseFromRequest(req, sip.StatusOK, "OK", nil)) // the box asks again
 	})
-	go func() { p.served <- srv.ServeUDP(p.conn) }()
+	reading := &firstRead{PacketConn: p.conn, begun: make(chan struct{})}
+	go func() { p.served <- srv.ServeUDP(reading) }()
+	<-reading.begun
 	return p, nil
+}
+
+// firstRead tells when the server reads from its socket: before, the client would open another one.
+type firstRead struct {
+	net.PacketConn
+	begun chan struct{}
+	once  sync.Once
+}
+
+func (f *firstRead) ReadFrom(b []byte) (int, net.Addr, error) {
+	f.once.Do(func() { close(f.begun) })
+	return f.PacketConn.ReadFrom(b)
 }
 
 // close closes all and waits for the reader.
@@ -165,12 +215,25 @@ func (p *phone) answer(req *sip.Request, tx sip.ServerTransaction) {
 	if err == nil {
 		var d *sipgo.DialogServerSession
 		if d, err = p.dialog.ReadInvite(req, tx); err == nil {
-			err = d.RespondSDP(p.sdp(1))
+			p.mu.Lock()
+			p.taken = d
+			p.mu.Unlock()
+			err = d.RespondSDP(p.sdp(1)) // returns with the ACK
 		}
 	}
 	select {
 	case p.callee <- answered{remote, err}:
 	default: // another fork of the same call
+	}
+}
+
+// acknowledged takes the ACK of the callee's answer.
+func (p *phone) acknowledged(req *sip.Request, tx sip.ServerTransaction) {
+	p.mu.Lock()
+	d := p.taken
+	p.mu.Unlock()
+	if d != nil {
+		_ = d.ReadAck(req, tx) // of another dialog: the answer then waits, and says so
 	}
 }
 

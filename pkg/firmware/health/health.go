@@ -24,6 +24,8 @@ type Switch interface {
 	Users(ctx context.Context, q ctl.UserQuery) (ctl.UserPage, error)
 	AddUser(ctx context.Context, in ctl.NewUser) (ctl.UserWithSecret, error)
 	RemoveUser(ctx context.Context, id string) error
+	MediaPolicy(ctx context.Context) (ctl.MediaPolicyState, error)
+	SetMediaPolicy(ctx context.Context, in ctl.MediaPolicyChange) (ctl.MediaPolicyState, error)
 }
 
 // Media is what is asked of mediad.
@@ -42,7 +44,6 @@ type Config struct {
 	Media   Media
 	Network Network
 	Stores  func(ctx context.Context) error // whether what is kept can be read
-	SIP     netip.AddrPort                  // of the box, on its loopback
 	Page    string                          // address of the page, on the box's loopback
 	Log     *slog.Logger
 }
@@ -98,8 +99,38 @@ func (c *Config) media(ctx context.Context) error {
 
 // options asks the box over SIP whether it is there (RFC 3261 §11).
 func (c *Config) options(ctx context.Context) error {
+	st, err := c.Switch.Status(ctx)
+	if err != nil {
+		return err
+	}
+	at, err := listener(st)
+	if err != nil {
+		return err
+	}
+	return ask(ctx, at)
+}
+
+// listener is where the box itself reaches its SIP.
+func listener(st ctl.SwitchStatus) (at netip.AddrPort, err error) {
+	loopback := netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	for _, l := range st.Listeners {
+		switch a := l.Address.Addr(); {
+		case l.Transport != "udp":
+		case a.IsUnspecified(), a == loopback:
+			return netip.AddrPortFrom(loopback, l.Address.Port()), nil
+		case a.Is4():
+			at = l.Address
+		}
+	}
+	if !at.IsValid() {
+		return at, errors.New("nobody listens to UDP")
+	}
+	return at, nil
+}
+
+func ask(ctx context.Context, sip netip.AddrPort) error {
 	var d net.Dialer
-	conn, err := d.DialContext(ctx, "udp", c.SIP.String())
+	conn, err := d.DialContext(ctx, "udp", sip.String())
 	if err != nil {
 		return err
 	}
@@ -109,7 +140,7 @@ func (c *Config) options(ctx context.Context) error {
 	}
 	at, id := conn.LocalAddr(), ids.Random(tokenBytes)
 	_, err = fmt.Fprintf(conn, "OPTIONS sip:%s SIP/2.0\r\nVia: SIP/2.0/UDP %s;branch=z9hG4bK%s;rport\r\nMax-Forwards: 70\r\nFrom: <sip:health@%s>;tag=%s\r\n"+
-		"To: <sip:%s>\r\nCall-ID: %s\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n", c.SIP, at, id, at, id, c.SIP, id)
+		"To: <sip:%s>\r\nCall-ID: %s\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n", sip, at, id, at, id, sip, id)
 	if err != nil {
 		return err
 	}

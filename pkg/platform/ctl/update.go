@@ -55,6 +55,9 @@ func (a Admin) InstallFile(ctx context.Context, in UpdateFile) (st UpdateState, 
 	return st, a.Do(ctx, http.MethodPost, "/v1/update", in, &st)
 }
 
+// Check finds out whether the box does what it is for; a call goes through it.
+func (a Admin) Check(ctx context.Context) error { return a.Do(ctx, http.MethodPost, "/v1/check", nil, nil) }
+
 // Restart restarts the box.
 func (a Admin) Restart(ctx context.Context, in RestartRequest) error {
 	return a.Do(ctx, http.MethodPost, "/v1/restart", in, nil)
