@@ -36,5 +36,6 @@ export type StreamRecord = Schemas['StreamRecord'];
 export type ThreadMessage = Schemas['ThreadMessage'];
 export type ThreadRecord = Schemas['ThreadRecord'];
 export type Token = Schemas['Token'];
+export type UpdateState = Schemas['UpdateState'];
 export type User = Schemas['User'];
 export type UserSecret = Schemas['UserSecret'];
