@@ -45,6 +45,9 @@ func run() error {
 	if err != nil {
 		return err
 	}
+	if err := resetIfAsked(disk); err != nil {
+		say("factory reset: %v", err) // the box starts with what it has
+	}
 	if err := checkData(disk.partition(dataPartition)); err != nil {
 		say("data partition: %v", err) // the box says so on its page and does not run as a PBX
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"compress/gzip"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -33,6 +34,9 @@ func (b *builder) run() error {
 		return err
 	}
 	if err := b.programs(); err != nil {
+		return err
+	}
+	if err := b.data(); err != nil {
 		return err
 	}
 	initrd, err := b.initrd(modules)
@@ -103,6 +107,9 @@ func (b *builder) initrd(m *kernel.Modules) ([]byte, error) {
 		return nil, err
 	}
 	if files["e2fsck"], err = b.read(b.path("deb", "sbin/e2fsck.static"), 0o755); err != nil {
+		return nil, err
+	}
+	if files["data.img.gz"], err = b.read(b.path("data.img.gz"), 0o644); err != nil {
 		return nil, err
 	}
 	b.say("memory disk: %d modules", len(closure))
@@ -258,13 +265,29 @@ func (b *builder) commandLine(slot int, v rootfs.Verity) string {
 	return strings.Join(line, " ")
 }
 
-func (b *builder) image() error {
+// data makes the data partition, the identity partition, and the former once more, packed: a factory
+// reset begins with it.
+func (b *builder) data() error {
 	if err := errors.Join(
 		disk.Ext4(b.ctx, b.path("data.img"), "data", dataUUID, dataMB, b.at),
 		disk.Ext4(b.ctx, b.path("identity.img"), "identity", identityUUID, 16, b.at),
 	); err != nil {
 		return err
 	}
+	plain, err := os.ReadFile(b.path("data.img"))
+	if err != nil {
+		return err
+	}
+	var packed bytes.Buffer
+	w, err := gzip.NewWriterLevel(&packed, gzip.BestCompression)
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(plain)
+	return errors.Join(err, w.Close(), os.WriteFile(b.path("data.img.gz"), packed.Bytes(), 0o644))
+}
+
+func (b *builder) image() error {
 	path := filepath.Join(b.out, "sanchar-"+b.board+"-"+b.version+".img")
 	if err := disk.Write(path, disk.Parts{
 		Boot: b.path("boot.img"), RootA: b.path("root.img"), Data: b.path("data.img"), Identity: b.path("identity.img"), DataMB: dataMB,
