@@ -102,7 +102,9 @@ func restartBox(ctx context.Context, t *terminal, args []string) error {
 // resetBox erases all that the box keeps.
 func resetBox(ctx context.Context, t *terminal, args []string) error {
 	sure := false
-	define := func(f *flag.FlagSet) { f.BoolVar(&sure, "yes", false, "really erase all settings, records, recordings and messages") }
+	define := func(f *flag.FlagSet) {
+		f.BoolVar(&sure, "yes", false, "really erase all settings, records, recordings and messages")
+	}
 	return question{name: "factory-reset", define: define}.ask(ctx, t, args, func(ctx context.Context, b *box, _ []string) error {
 		if !sure {
 			return problem.New(problem.Invalid, "reset.sure", "this erases all settings, records, recordings and messages of the box", "say --yes if you are sure")

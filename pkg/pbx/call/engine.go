@@ -95,7 +95,7 @@ type Engine struct {
 	strict  bool // of tests: a fault ends the process
 	failing atomic.Bool
 	closed  atomic.Int64 // no new calls until then, in Unix nanoseconds
-	packers sync.Pool // of *pack.Writer
+	packers sync.Pool    // of *pack.Writer
 	known   *known
 
 	mu      sync.Mutex // guards what follows

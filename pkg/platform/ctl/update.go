@@ -56,7 +56,9 @@ func (a Admin) InstallFile(ctx context.Context, in UpdateFile) (st UpdateState, 
 }
 
 // Check finds out whether the box does what it is for; a call goes through it.
-func (a Admin) Check(ctx context.Context) error { return a.Do(ctx, http.MethodPost, "/v1/check", nil, nil) }
+func (a Admin) Check(ctx context.Context) error {
+	return a.Do(ctx, http.MethodPost, "/v1/check", nil, nil)
+}
 
 // Restart restarts the box.
 func (a Admin) Restart(ctx context.Context, in RestartRequest) error {
