@@ -90,4 +90,3 @@ func TestTheCommandLineIsToldWhatIsNotWell(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
-
