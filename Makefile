@@ -6,6 +6,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 PROGRAMS := switchd mediad admind netd sanchar
 UI      := pkg/console/web/ui
+SOUNDS  := build/share/sounds
 DIST    := pkg/console/web/dist
 
 # Tools at fixed versions, outside go.mod: their dependencies are not the product's.
@@ -13,7 +14,7 @@ GOFUMPT     := $(GO) run mvdan.cc/gofumpt@v0.12.0
 STATICCHECK := $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 # Debian packages of the peers that tests and benchmarks talk to.
-PEERS := linphone-cli baresip-core sip-tester kamailio rtpengine-daemon tshark sox chromium iproute2 nftables openssl sqlite3 udhcpc user-mode-linux
+PEERS := linphone-cli baresip-core sip-tester kamailio rtpengine-daemon tshark sox espeak-ng ffmpeg chromium iproute2 nftables openssl sqlite3 udhcpc user-mode-linux
 
 # Debian packages that build an image, and start it.
 IMAGE_PEERS := squashfs-tools mtools dosfstools e2fsprogs kmod qemu-system-x86 qemu-system-arm ovmf qemu-efi-aarch64
@@ -25,7 +26,7 @@ IMAGE_OUT     ?= build/image
 
 FUZZTIME ?= 20s
 
-.PHONY: help run test build ui lint fmt unit race e2e image image-test fuzz bench check clean deps image-deps
+.PHONY: help run test build prompts ui lint fmt unit race e2e image image-test fuzz bench check clean deps image-deps
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,9 +34,15 @@ help: ## this list
 run: build ## build and start the box on this machine, on high ports, data in ./var
 	@exec $(BIN)/sanchar dev --data ./var
 
-build: ui ## all programs, in build/bin
+build: ui prompts ## all programs, in build/bin, and what parties hear, in build/share
 	@mkdir -p $(BIN)
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/ $(addprefix ./appliance/,$(PROGRAMS))
+
+prompts: $(SOUNDS)/music/default.g722 ## spoken texts and hold music (espeak-ng, sox)
+
+$(SOUNDS)/music/default.g722: $(wildcard appliance/sounds/*)
+	@if command -v espeak-ng >/dev/null && command -v sox >/dev/null; then $(GO) run ./appliance/sounds -out $(SOUNDS); \
+	else echo "no espeak-ng or sox: the box will have tones only (make deps)"; fi
 
 ui: $(DIST)/index.html ## the page, into the folder that admind embeds
 

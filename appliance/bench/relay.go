@@ -29,7 +29,7 @@ func measureRelay(ctx context.Context, o options) ([]table, error) {
 		seconds, calls = 1, "100"
 	}
 	cmd := exec.CommandContext(ctx, filepath.Join(o.bin, "relay"), "-mediad", filepath.Join(o.bin, peers.Mediad),
-		"-calls", calls, "-seconds", strconv.Itoa(seconds), "-repeats", strconv.Itoa(o.repeats))
+		"-netd", filepath.Join(o.bin, peers.Netd), "-kernel", "-srtp", "-calls", calls, "-seconds", strconv.Itoa(seconds), "-repeats", strconv.Itoa(o.repeats))
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // it removes its namespaces
 	cmd.WaitDelay = 10 * time.Second
 	cmd.Stderr = os.Stderr
@@ -41,8 +41,10 @@ func measureRelay(ctx context.Context, o options) ([]table, error) {
 	if err != nil {
 		return nil, err
 	}
-	t.note = fmt.Sprintf("µs of CPU for a packet of 172 bytes, 50 a second each way; time in the relay; lowest of %d measurements of %d s in turn. "+
-		"Aims: 2 times cheaper at 100 calls, 1.4 times at 1,000.", o.repeats, seconds)
+	t.note = fmt.Sprintf("µs of CPU for a packet of 172 bytes, 50 a second each way; lowest of %d measurements of %d s in turn. First what the relay's "+
+		"processes take, then what a packet costs on all its way, in the kernel too, above a cable alone. `kernel` is mediad and netd with the kernel "+
+		"passing media on, `nftables` the kernel's own translation; with `srtp` packets go one way, plain in and protected out. Aims: mediad 2 times cheaper at 100 calls, 1.4 times at 1,000; of what is added, "+
+		"the kernel 15 times with a p99 of at most 50 µs, nftables 4 times; with SRTP 1.3 times.", o.repeats, seconds)
 	return []table{t}, nil
 }
 
@@ -58,5 +60,5 @@ func relayTable(out string) (table, error) {
 	if len(lines) < 2 {
 		return table{}, errors.New("relay printed no table")
 	}
-	return table{title: "Relay in user space", head: lines[0], rows: lines[1:]}, nil
+	return table{title: "Relay", head: lines[0], rows: lines[1:]}, nil
 }

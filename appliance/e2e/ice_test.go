@@ -72,3 +72,36 @@ func (s *scene) forward() {
 		s.t.Fatal(err)
 	}
 }
+
+// Who is transferred out of a call past the box is heard by whom he comes to.
+func TestTransfersOutOfDirectCalls(t *testing.T) {
+	t.Parallel()
+	for _, encryption := range []string{"", "srtp", "dtls"} {
+		t.Run("encryption "+encryption, func(t *testing.T) {
+			t.Parallel()
+			s := open(t, "alice", "bob", "carol")
+			rules := only(encryption)
+			rules.Path = ctl.PathDirect
+			s.policy(map[string]ctl.MediaRules{"alice": rules, "bob": rules, "carol": rules})
+			s.forward()
+			ice := func(cfg *linphone.Config) { cfg.ICE, cfg.Encryption = true, encryption }
+			alice, bob, carol := s.phone("alice", "tcp", ice), s.phone("bob", "tcp", ice), s.phone("carol", "tcp", ice)
+			out, in := call(alice, bob)
+			talk(t, alice, bob)
+			direct := encryption != "dtls"
+			if direct {
+				alice.AwaitLog(0, "ICE processing concluded")
+			}
+			bob.Transfer(in, carol.AoR())
+			third := carol.Incoming()
+			carol.Answer(third)
+			bob.Over(in)
+			talk(t, alice, carol, "bob")
+			alice.HangUp(out)
+			carol.Over(third)
+			if r := s.records(1)[0]; r.Direct != direct {
+				t.Errorf("the record says direct: %v", r.Direct)
+			}
+		})
+	}
+}

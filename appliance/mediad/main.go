@@ -45,7 +45,10 @@ func run(args []string, stderr io.Writer) error {
 	dataDir := flags.String("data", "/perm/media", "folder of this daemon's files")
 	stun := flags.String("stun", "0.0.0.0:3478,[::]:3478", "where clients ask for their address and for relays; none: nowhere")
 	ports := flags.String("ports", "20000-29999", "range of the media ports of each address")
+	flags.StringVar(&cfg.Sounds, "sounds", besidePrograms("../share/sounds"), "folder of the spoken texts and the hold music")
+	flags.StringVar(&cfg.Tones, "tones", "itu", "whose tones callers hear: itu or india")
 	level := flags.String("log", "info", "tracedata, trace, debug, info, warn or error")
+	flags.BoolVar(&cfg.NoOffload, "no-offload", false, "do not let the kernel pass media on")
 	flags.BoolVar(&cfg.NoRing, "no-io-uring", false, "relay without io_uring")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -63,8 +66,18 @@ func run(args []string, stderr io.Writer) error {
 	if err := os.MkdirAll(*dataDir, 0o700); err != nil {
 		return err
 	}
-	cfg.Socket, cfg.Data = filepath.Join(*runDir, "media.sock"), *dataDir
+	cfg.Socket, cfg.Admin, cfg.Data = filepath.Join(*runDir, "media.sock"), filepath.Join(*runDir, "admin.sock"), *dataDir
+	cfg.Net = filepath.Join(*runDir, "net.sock")
 	return serve(cfg, handed, slogx.New(stderr, slogx.NewLevels(lowest)))
+}
+
+// besidePrograms returns a path that is relative to the folder of this program.
+func besidePrograms(path string) string {
+	exe, err := os.Executable()
+	if err != nil {
+		return path
+	}
+	return filepath.Join(filepath.Dir(exe), path)
 }
 
 func parseRange(text string) (c port.Config, err error) {

@@ -1,4 +1,5 @@
-// Command netd owns the kernel's network. Without --manage it only tells what it would do.
+// Command netd owns the kernel's network, and lets the kernel pass media on. Without --manage it only
+// tells what it would do.
 package main
 
 import (
@@ -13,6 +14,7 @@ import (
 
 	"github.com/coraltele/sanchar/pkg/base/slogx"
 	"github.com/coraltele/sanchar/pkg/daemon/netd"
+	"github.com/coraltele/sanchar/pkg/network/ingress"
 	"github.com/coraltele/sanchar/pkg/platform/notify"
 )
 
@@ -22,10 +24,11 @@ var version = "dev" // set when the image is built
 const gcPercent = 25
 
 func main() {
-	var cfg netd.Config
+	cfg := netd.Config{Handed: notify.Take()} // before anything opens a file
 	flag.StringVar(&cfg.RunDir, "run", "/run/sanchar", "folder of the daemons' sockets")
 	flag.StringVar(&cfg.DataDir, "data", "/data/net", "folder of this daemon's data")
 	flag.BoolVar(&cfg.Manage, "manage", false, "own the network of this machine; without it plans are made and nothing is applied")
+	flag.StringVar(&cfg.Offload, "offload", ingress.Auto, "how the kernel passes media on: auto, tcx, clsact or off")
 	level := flag.String("log", "info", "level of the log: tracedata, trace, debug, info, warn, error")
 	flag.Parse()
 	cfg.Version = version

@@ -111,6 +111,8 @@ func (o *devOptions) flagsOf(name string) (args []string) {
 		add("--limits", o.limits)
 	case "mediad":
 		add("--ports", o.ports)
+	case "netd":
+		add("--offload", "off") // the machine's interfaces are not ours
 	case "admind":
 		add("--bind", bind)
 		add("--https", strconv.Itoa(o.https))

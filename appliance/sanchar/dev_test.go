@@ -153,7 +153,7 @@ func TestDevRunsTheBoxUntilItIsStopped(t *testing.T) {
 		return fmt.Sprintf("--run %s/run --data %s/%s --log debug", r.data, r.data, strings.TrimSuffix(name, "d"))
 	}
 	for name, flags := range map[string]string{
-		"netd":    "",
+		"netd":    " --offload off",
 		"admind":  " --bind 127.0.0.1 --https " + ports[5] + " --token-file " + token,
 		"mediad":  " --ports 30000-30999",
 		"switchd": " --bind 127.0.0.1 --sip " + ports[1] + " --sips " + ports[3] + " --domain pbx.test --limits off",

@@ -133,6 +133,15 @@ func TestQuestions(t *testing.T) {
 		{"net restore x", "", 2, []string{"needs the number of a revision"}},
 		{"net restore 3", "", 1, []string{"there is no revision 3"}},
 		{"net revisions --json", "", 0, []string{"[]"}},
+		{"net leases", "", 0, []string{"ADDRESS", "RESERVED"}},
+		{"net leases --json", "", 0, []string{`"leases": []`}},
+		{"net neighbours --json", "", 0, []string{"[]"}},
+		{"net services", "", 0, []string{"SERVICE"}},
+		{"net ping --link nope 127.0.0.1", "", 1, []string{`link "nope": is a link of the box`, "To do: "}},
+		{"net trace --link nope 127.0.0.1", "", 1, []string{`link "nope": is a link of the box`}},
+		{"net diag --trunk a/b", "", 1, []string{`trunk "a/b"`, "write it as sip.provider.example"}},
+		{"net capture lo tcp", "", 2, []string{"net capture needs --out FILE"}},
+		{"net capture nope --out - port x", "", 1, []string{`link "nope"`, `filter "port x"`, "To do: use protocols"}},
 		{"status", "", 1, []string{"mediad does not answer: there is no socket of it in " + dir, "To do: start it with sanchar dev"}},
 	} {
 		got := sanchar(t, c.stdin, append(strings.Fields(c.args), "--run", dir)...)
@@ -148,6 +157,14 @@ func TestQuestions(t *testing.T) {
 		if got.status != c.status || c.status == 0 && got.err != "" {
 			t.Errorf("%s: %+v, want status %d", c.args, got, c.status)
 		}
+	}
+	var tree strings.Builder
+	printDiagnosis(&tree, ctl.Diagnosis{Nodes: []ctl.DiagNode{
+		{ID: "a", Name: "Cable", State: ctl.DiagOK, Evidence: "has a carrier"},
+		{ID: "b", Parent: "a", Name: "Address", State: ctl.DiagFailed, Evidence: "none", Cure: "ask DHCP"},
+	}})
+	if want := "OK      Cable: has a carrier\n  FAILED  Address: none\n          To do: ask DHCP\n"; tree.String() != want {
+		t.Errorf("the tree is\n%s", tree.String())
 	}
 	if by := sw.HungUp("call-ab12"); !strings.HasPrefix(by, "console:") {
 		t.Errorf("hung up by %q", by)

@@ -28,11 +28,16 @@ type relay interface {
 	start(ctx context.Context, w *world) error
 	call(ctx context.Context, i int) (relayPorts, error)
 	hangUp(ctx context.Context, i int) error
-	pid() int
+	pids() []int // its processes; none if it is in the kernel
 	stop() error
 }
 
-// relayPorts are where the callers of a call send to.
+// settler is a relay that must have seen its calls' packets for a while.
+type settler interface {
+	settle(ctx context.Context, calls int) error
+}
+
+// relayPorts are where the callers of a call send to. One that sends nothing has none.
 type relayPorts struct{ a, b netip.AddrPort }
 
 type options struct {
@@ -40,7 +45,8 @@ type options struct {
 	seconds, repeats          int
 	genCPU, relayCPU          int
 	mediad, before, rtpengine string
-	plain                     bool
+	netd                      string
+	plain, kernel, srtp       bool
 }
 
 func main() {
@@ -66,6 +72,9 @@ func parseFlags() (o options, err error) {
 	flag.StringVar(&o.rtpengine, "rtpengine", "/usr/bin/rtpengine", "path of rtpengine; empty leaves it out")
 	flag.StringVar(&o.mediad, "mediad", "", "path of mediad; empty leaves it out")
 	flag.StringVar(&o.before, "before", "", "path of another mediad to compare with")
+	flag.StringVar(&o.netd, "netd", "", "path of netd, to measure mediad with the kernel passing media on")
+	flag.BoolVar(&o.kernel, "kernel", false, "measure the cable alone and nftables too")
+	flag.BoolVar(&o.srtp, "srtp", false, "measure rtpengine and mediad with SRTP on the way out too, one way")
 	flag.BoolVar(&o.plain, "plain", false, "measure mediad without io_uring too")
 	flag.Parse()
 	if o.calls, err = numbers("-calls", *calls, maxCalls); err != nil {
@@ -98,17 +107,12 @@ func numbers(name, text string, most int) (out []int, err error) {
 const maxCalls = 1250
 
 func bench(ctx context.Context, o options) (err error) {
-	w, err := newWorld(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, w.close()) }()
 	if o.verbs != nil {
-		return benchVerbs(ctx, w, o)
+		return benchVerbs(ctx, o)
 	}
 	var all []result
 	for _, n := range o.calls {
-		res, err := measureAll(ctx, w, o, n)
+		res, err := measureAll(ctx, o, n)
 		if err != nil {
 			return err
 		}
@@ -119,6 +123,9 @@ func bench(ctx context.Context, o options) (err error) {
 }
 
 func relays(o options) (all []relay) {
+	if o.kernel {
+		all = append(all, &cable{})
+	}
 	if o.rtpengine != "" {
 		all = append(all, &rtpengine{path: o.rtpengine, cpu: o.relayCPU})
 	}
@@ -132,14 +139,31 @@ func relays(o options) (all []relay) {
 	if o.plain {
 		ours("plain", o.mediad, "60000-64999", "--no-io-uring")
 	}
+	if o.netd != "" && o.mediad != "" {
+		all = append(all, &mediad{title: "kernel", path: o.mediad, netd: o.netd, ports: "10000-24999", cpu: o.relayCPU})
+	}
+	if o.kernel {
+		all = append(all, &nftables{})
+	}
+	if o.srtp && o.rtpengine != "" {
+		all = append(all, &rtpengine{path: o.rtpengine, cpu: o.relayCPU, secure: true})
+	}
+	if o.srtp && o.mediad != "" {
+		all = append(all, &mediad{title: "mediad" + srtpTitle(true), path: o.mediad, ports: "10000-24999", cpu: o.relayCPU, secure: true})
+	}
 	return all
 }
 
 // measureAll starts each relay afresh with n calls and measures them in turn.
-func measureAll(ctx context.Context, w *world, o options, n int) (results []result, err error) {
+func measureAll(ctx context.Context, o options, n int) (results []result, err error) {
 	all := relays(o)
 	benches := make([]*bout, len(all))
 	for i, r := range all {
+		w, err := newWorld(ctx, i)
+		if err != nil {
+			return nil, err
+		}
+		defer func() { err = errors.Join(err, w.close()) }()
 		if err := r.start(ctx, w); err != nil {
 			return nil, fmt.Errorf("start %s: %w", r.name(), err)
 		}
@@ -184,6 +208,7 @@ func prepare(ctx context.Context, w *world, r relay, n int) (*bout, error) {
 		if err != nil {
 			return nil, fmt.Errorf("call %d: %w", i, err)
 		}
+		b.tx.head, b.rx.head = !ports.b.IsValid(), !ports.b.IsValid()
 		if err := b.tx.addCall(w, i, ports); err != nil {
 			return nil, err
 		}
@@ -203,26 +228,35 @@ const warmUp = 1500 * time.Millisecond
 func (b *bout) measure(ctx context.Context, o options) (result, error) {
 	var stop atomic.Bool
 	var wg sync.WaitGroup
-	errs := make(chan error, 2)
+	errs := make(chan error, 3)
 	wg.Go(func() { errs <- b.rx.run(o.genCPU, &stop) })
 	wg.Go(func() { errs <- b.tx.run(o.genCPU, &stop) })
 	rest(ctx, warmUp)
-	before, err := cpuTime(b.relay.pid())
+	if s, ok := b.relay.(settler); ok {
+		errs <- s.settle(ctx, b.calls)
+	}
+	before, err := cpuTime(b.relay.pids())
+	path, err4 := threadTime(int(b.tx.thread.Load()))
 	b.rx.reset()
 	sent, late := b.tx.sent.Load(), b.tx.late.Load()
 	rest(ctx, time.Duration(o.seconds)*time.Second)
-	after, err2 := cpuTime(b.relay.pid())
+	after, err2 := cpuTime(b.relay.pids())
+	pathAfter, err5 := threadTime(int(b.tx.thread.Load()))
 	sent = b.tx.sent.Load() - sent
 	got, p50, p99 := b.rx.read()
 	stop.Store(true)
 	wg.Wait()
-	memory, err3 := pss(b.relay.pid())
-	if err := errors.Join(err, err2, err3, <-errs, <-errs, ctx.Err()); err != nil {
+	memory, err3 := pss(b.relay.pids())
+	close(errs)
+	for one := range errs {
+		err = errors.Join(err, one)
+	}
+	if err := errors.Join(err, err2, err3, err4, err5, ctx.Err()); err != nil {
 		return result{}, fmt.Errorf("measure %s: %w", b.relay.name(), err)
 	}
 	return result{
 		relay: b.relay.name(), calls: b.calls, sent: sent, got: got, wrong: b.rx.wrong.Load(), late: b.tx.late.Load() - late,
-		cpu: after - before, p50: p50, p99: p99, pss: memory,
+		cpu: after - before, path: after - before + pathAfter - path, p50: p50, p99: p99, pss: memory,
 	}, nil
 }
 

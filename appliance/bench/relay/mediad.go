@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"time"
 
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
 )
@@ -16,12 +17,15 @@ import (
 // mediad is ours.
 type mediad struct {
 	path   string
+	secure bool   // B takes SRTP
+	netd   string // empty: the kernel passes no media on
 	cpu    int
 	title  string
 	ports  string
 	args   []string
 	dir    string
 	cmd    *exec.Cmd
+	helper *exec.Cmd // netd
 	client ctl.Media
 }
 
@@ -30,6 +34,13 @@ func (m *mediad) name() string { return m.title }
 func (m *mediad) start(ctx context.Context, w *world) (err error) {
 	if m.dir, err = os.MkdirTemp("", "md-bench-"); err != nil {
 		return err
+	}
+	if m.netd != "" {
+		m.helper = w.command(ctx, m.cpu, m.netd, "--run", m.dir, "--data", m.dir, "--log", "warn")
+		m.helper.Stderr = os.Stderr
+		if err := m.helper.Start(); err != nil {
+			return err
+		}
 	}
 	args := append([]string{m.path, "--run", m.dir, "--data", m.dir, "--ports", m.ports, "--log", "warn"}, m.args...)
 	m.cmd = w.command(ctx, m.cpu, args...)
@@ -48,20 +59,36 @@ func (m *mediad) call(ctx context.Context, i int) (p relayPorts, err error) {
 	a, b := party(i)
 	id := callID(i)
 	offered, err := m.client.Offer(ctx, ctl.MediaOffer{
-		Session: id, Leg: legOf("a", a), Peer: ctl.MediaLeg{ID: "b", Local: netip.MustParseAddr(relayIP)},
+		Session: id, Leg: legOf("a", a), Peer: ctl.MediaLeg{ID: "b", Local: netip.MustParseAddr(relayIP), Ours: m.terms()},
 	})
 	if err != nil {
 		return p, fmt.Errorf("offer: %w", err)
 	}
-	if err := m.client.Answer(ctx, ctl.MediaAnswer{Session: id, Leg: legOf("b", b), Peer: "a"}); err != nil {
+	answered := legOf("b", b)
+	answered.Ours = m.terms()
+	if m.secure {
+		answered.Streams[0].Protection, answered.Streams[0].Crypto = ctl.SDES, []ctl.MediaCrypto{{Tag: 1, Suite: suite, Key: partyKey()}}
+	}
+	if err := m.client.Answer(ctx, ctl.MediaAnswer{Session: id, Leg: answered, Peer: "a"}); err != nil {
 		return p, fmt.Errorf("answer: %w", err)
 	}
-	return relayPorts{a: offered.Leg[0].RTP, b: offered.Peer[0].RTP}, nil
+	if p.a = offered.Leg[0].RTP; !m.secure {
+		p.b = offered.Peer[0].RTP
+	}
+	return p, nil
 }
 
 func (m *mediad) hangUp(ctx context.Context, i int) error {
 	_, err := m.client.CloseSession(ctx, ctl.MediaClose{Session: callID(i)})
 	return err
+}
+
+// terms are what B is offered.
+func (m *mediad) terms() (t ctl.MediaTerms) {
+	if m.secure {
+		t = ctl.MediaTerms{Protection: ctl.SDES, Suites: []string{suite}, Setup: "actpass"}
+	}
+	return t
 }
 
 func callID(i int) string { return "call-" + strconv.Itoa(i) }
@@ -72,8 +99,40 @@ func legOf(id string, at netip.AddrPort) ctl.MediaLeg {
 	}}}
 }
 
-func (m *mediad) pid() int { return m.cmd.Process.Pid }
+func (m *mediad) pids() []int {
+	pids := []int{m.cmd.Process.Pid}
+	if m.helper != nil {
+		pids = append(pids, m.helper.Process.Pid)
+	}
+	return pids
+}
+
+// settleTime is how long all calls may take until the kernel passes them on.
+const settleTime = time.Minute
+
+// settle waits until the kernel passes all calls on, if it is to.
+func (m *mediad) settle(ctx context.Context, calls int) error {
+	if m.netd == "" {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, settleTime)
+	defer cancel()
+	for {
+		st, err := m.client.Status(ctx)
+		switch {
+		case err != nil:
+			return fmt.Errorf("the kernel passes %d of %d streams on: %w", st.Offloaded, 2*calls, err)
+		case st.Offloaded == 2*calls:
+			return nil
+		}
+		rest(ctx, 50*time.Millisecond)
+	}
+}
 
 func (m *mediad) stop() error {
-	return errors.Join(m.client.Close(), stopProcess(m.cmd), os.RemoveAll(m.dir))
+	err := errors.Join(m.client.Close(), stopProcess(m.cmd))
+	if m.helper != nil {
+		err = errors.Join(err, stopProcess(m.helper))
+	}
+	return errors.Join(err, os.RemoveAll(m.dir))
 }

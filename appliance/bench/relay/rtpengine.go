@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net"
@@ -19,11 +20,12 @@ import (
 // rtpengine is the peer that we compare with, relaying in user space, told what to do by its ng
 // protocol: a cookie and a bencoded dictionary in a datagram.
 type rtpengine struct {
-	path string
-	cpu  int
-	cmd  *exec.Cmd
-	free chan net.Conn // sockets to ask by, one question at a time
-	next atomic.Uint64
+	path   string
+	secure bool // B takes SRTP
+	cpu    int
+	cmd    *exec.Cmd
+	free   chan net.Conn // sockets to ask by, one question at a time
+	next   atomic.Uint64
 }
 
 // askers is how many questions can be on their way at a time.
@@ -31,7 +33,7 @@ const askers = 64
 
 const ngAddress = "127.0.0.1:12223"
 
-func (r *rtpengine) name() string { return "rtpengine" }
+func (r *rtpengine) name() string { return "rtpengine" + srtpTitle(r.secure) }
 
 func (r *rtpengine) start(ctx context.Context, w *world) error {
 	r.cmd = w.command(ctx, r.cpu, r.path, "--table=-1", "--foreground", "--log-stderr", "--log-level=3",
@@ -61,22 +63,42 @@ func (r *rtpengine) start(ctx context.Context, w *world) error {
 
 func (r *rtpengine) call(_ context.Context, i int) (p relayPorts, err error) {
 	a, b := party(i)
-	ask := func(command string, from netip.AddrPort) (netip.AddrPort, error) {
-		answer, err := r.ask(map[string]string{
-			"command": command, "call-id": callID(i), "from-tag": "a", "to-tag": "b", "sdp": sdpOf(from), "ICE": "remove",
-		})
-		if err != nil {
-			return netip.AddrPort{}, err
-		}
-		return sdpAddress(answer)
+	dict := func(command, sdp string) map[string]string {
+		return map[string]string{"command": command, "call-id": callID(i), "from-tag": "a", "to-tag": "b", "sdp": sdp, "ICE": "remove"}
 	}
-	if p.b, err = ask("offer", a); err != nil { // the address that B is told is the one that B sends to
+	offer := dict("offer", sdpOf(a))
+	if r.secure {
+		offer["DTLS"], offer["transport protocol"] = "off", "RTP/SAVP"
+	}
+	offered, err := r.ask(offer)
+	if err != nil {
 		return p, fmt.Errorf("offer: %w", err)
 	}
-	if p.a, err = ask("answer", b); err != nil {
+	said := sdpOf(b)
+	if r.secure {
+		if said, err = securedBy(said, offered); err != nil {
+			return p, err
+		}
+	}
+	answered, err := r.ask(dict("answer", said))
+	if err != nil {
 		return p, fmt.Errorf("answer: %w", err)
 	}
-	return p, nil
+	if p.a, err = sdpAddress(answered); err != nil || r.secure {
+		return p, err
+	}
+	p.b, err = sdpAddress(offered) // the address that B is told is the one that B sends to
+	return p, err
+}
+
+// securedBy makes B's answer to an offer take SRTP, with the offer's tag for our suite.
+func securedBy(answer, offer string) (string, error) {
+	tag := regexp.MustCompile(`a=crypto:(\d+) ` + suite + ` `).FindStringSubmatch(offer)
+	if tag == nil {
+		return "", fmt.Errorf("no SRTP offered in %q", offer)
+	}
+	return strings.Replace(answer, "RTP/AVP", "RTP/SAVP", 1) +
+		"a=crypto:" + tag[1] + " " + suite + " inline:" + base64.StdEncoding.EncodeToString(partyKey()) + "\r\n", nil
 }
 
 func (r *rtpengine) hangUp(_ context.Context, i int) error {
@@ -89,7 +111,7 @@ func (r *rtpengine) ask(dict map[string]string) (string, error) {
 	cookie := strconv.FormatUint(r.next.Add(1), 10)
 	var b strings.Builder
 	b.WriteString(cookie + " d")
-	for _, key := range []string{"ICE", "call-id", "command", "delete-delay", "from-tag", "sdp", "to-tag"} { // bencode wants them sorted
+	for _, key := range []string{"DTLS", "ICE", "call-id", "command", "delete-delay", "from-tag", "sdp", "to-tag", "transport protocol"} { // bencode wants them sorted
 		if v, ok := dict[key]; ok {
 			fmt.Fprintf(&b, "%d:%s%d:%s", len(key), key, len(v), v)
 		}
@@ -133,7 +155,7 @@ func sdpAddress(answer string) (netip.AddrPort, error) {
 	return netip.ParseAddrPort(c[1] + ":" + m[1])
 }
 
-func (r *rtpengine) pid() int { return r.cmd.Process.Pid }
+func (r *rtpengine) pids() []int { return []int{r.cmd.Process.Pid} }
 
 func (r *rtpengine) stop() error {
 	for range len(r.free) {

@@ -26,6 +26,7 @@ type receiver struct {
 	ring  []byte
 	at    int // block that is read next
 	wrong atomic.Uint64
+	head  bool // the time is in the header (stampHead)
 
 	mu    sync.Mutex // guards what follows
 	got   uint64
@@ -100,13 +101,17 @@ func (r *receiver) packet(frame []byte, now int64) {
 		return // ARP and the like
 	}
 	from := map[byte]byte{2: 'b', 3: 'a'}[a.side]
-	if a.ssrc != ssrcOf((int(a.port)-firstCallerPort)/2, from) {
+	if r.head != (len(frame) == frameSize+srtpTag) || a.ssrc != ssrcOf((int(a.port)-firstCallerPort)/2, from) {
 		r.wrong.Add(1)
 		return
 	}
 	r.got++
 	if len(r.times) < cap(r.times) {
-		r.times = append(r.times, int32(min(now-a.sent, 1<<31-1)))
+		took := now - a.sent
+		if r.head {
+			took = int64(uint32(now) - a.head)
+		}
+		r.times = append(r.times, int32(min(took, 1<<31-1)))
 	}
 }
 

@@ -25,8 +25,10 @@ const (
 type generator struct {
 	fd      int
 	streams [][]byte // one frame each
+	head    bool     // write the time where SRTP leaves it (stampHead)
 	sent    atomic.Uint64
 	late    atomic.Uint64 // ticks that came more than a frame time late
+	thread  atomic.Int64  // that sends
 }
 
 // newGenerator opens the socket it sends by. It is called inside the generator's namespace.
@@ -46,6 +48,7 @@ func (g *generator) run(cpu int, stop *atomic.Bool) error {
 	if err := pin(cpu); err != nil {
 		return err
 	}
+	g.thread.Store(int64(unix.Gettid()))
 	var (
 		msgs [txBatch]unix.Mmsghdr
 		iovs [txBatch]unix.Iovec
@@ -78,7 +81,10 @@ func (g *generator) run(cpu int, stop *atomic.Bool) error {
 func (g *generator) send(msgs []unix.Mmsghdr) {
 	now := time.Now().UnixNano()
 	for i := range msgs {
-		next(unsafe.Slice(msgs[i].Hdr.Iov.Base, frameSize), now)
+		f := unsafe.Slice(msgs[i].Hdr.Iov.Base, frameSize)
+		if next(f, now); g.head {
+			stampHead(f, now)
+		}
 	}
 	for len(msgs) > 0 {
 		n, _, errno := unix.Syscall6(unix.SYS_SENDMMSG, uintptr(g.fd), uintptr(unsafe.Pointer(&msgs[0])), uintptr(len(msgs)), 0, 0, 0)
@@ -116,8 +122,10 @@ func (g *generator) addCall(w *world, i int, ports relayPorts) error {
 		return err
 	}
 	a, b := party(i)
-	g.streams = append(g.streams,
-		newFrame(w.relayMAC, src, a, ports.a, ssrcOf(i, 'a')), newFrame(w.relayMAC, src, b, ports.b, ssrcOf(i, 'b')))
+	g.streams = append(g.streams, newFrame(w.relayMAC, src, a, ports.a, ssrcOf(i, 'a')))
+	if ports.b.IsValid() {
+		g.streams = append(g.streams, newFrame(w.relayMAC, src, b, ports.b, ssrcOf(i, 'b')))
+	}
 	return nil
 }
 

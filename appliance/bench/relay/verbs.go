@@ -36,11 +36,16 @@ func (v verbs) String() string {
 }
 
 // benchVerbs measures each relay in turn at each rate.
-func benchVerbs(ctx context.Context, w *world, o options) (err error) {
+func benchVerbs(ctx context.Context, o options) (err error) {
 	all := relays(o)
 	lowest := map[int]map[string]verbs{}
 	next := 0
-	for _, r := range all {
+	for i, r := range all {
+		w, err := newWorld(ctx, i)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, w.close()) }()
 		if err := r.start(ctx, w); err != nil {
 			return fmt.Errorf("start %s: %w", r.name(), err)
 		}
@@ -87,9 +92,13 @@ func printVerbs(all []relay, rates []int, lowest map[int]map[string]verbs) {
 // next call.
 func hustle(ctx context.Context, r relay, rate int, length time.Duration, next *int) (v verbs, err error) {
 	v = verbs{relay: r.name(), rate: rate}
-	pids, err := proc.Tree(r.pid())
-	if err != nil {
-		return v, err
+	var pids []int
+	for _, pid := range r.pids() {
+		tree, err := proc.Tree(pid)
+		if err != nil {
+			return v, err
+		}
+		pids = append(pids, tree...)
 	}
 	before, err := proc.CPU(pids)
 	if err != nil {

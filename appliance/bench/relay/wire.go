@@ -61,12 +61,16 @@ func next(f []byte, now int64) {
 	be.PutUint64(f[stampAt:], uint64(now))
 }
 
+// stampHead writes the time, as far as it fits, where SRTP leaves it readable: in place of the timestamp.
+func stampHead(f []byte, now int64) { binary.BigEndian.PutUint32(f[rtpAt+4:], uint32(now)) }
+
 // arrival is what a relayed frame says.
 type arrival struct {
 	port uint16 // of the caller that it came to
 	side byte   // last byte of that caller's address
 	ssrc uint32
-	sent int64
+	sent int64  // from the payload
+	head uint32 // by stampHead
 }
 
 // parse reads a frame that came from the relay.
@@ -77,6 +81,6 @@ func parse(f []byte) (a arrival, ok bool) {
 	be := binary.BigEndian
 	return arrival{
 		port: be.Uint16(f[udpAt+2:]), side: f[ipAt+19],
-		ssrc: be.Uint32(f[rtpAt+8:]), sent: int64(be.Uint64(f[stampAt:])),
+		ssrc: be.Uint32(f[rtpAt+8:]), sent: int64(be.Uint64(f[stampAt:])), head: be.Uint32(f[rtpAt+4:]),
 	}, true
 }

@@ -16,10 +16,13 @@ func TestFrame(t *testing.T) {
 		t.Errorf("IPv4 checksum is off by %x", sum)
 	}
 	a, ok := parse(f)
-	if want := (arrival{port: 10002, side: 3, ssrc: ssrcOf(1, 'a'), sent: 12346}); !ok || a != want {
+	if want := (arrival{port: 10002, side: 3, ssrc: ssrcOf(1, 'a'), sent: 12346, head: 320}); !ok || a != want {
 		t.Errorf("parsed %+v, %v; want %+v", a, ok, want)
 	}
 	if f[rtpAt+3] != 2 || f[rtpAt+7] != 64 || f[rtpAt+6] != 1 {
+		t.Errorf("RTP header % x", f[rtpAt:stampAt])
+	}
+	if stampHead(f, 1<<40+7); f[rtpAt+7] != 7 || f[rtpAt+6] != 0 {
 		t.Errorf("RTP header % x", f[rtpAt:stampAt])
 	}
 	for _, bad := range [][]byte{nil, f[:stampAt], append([]byte{}, make([]byte, frameSize)...)} {

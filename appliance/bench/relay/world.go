@@ -16,12 +16,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// world is two network namespaces with a cable between them: relays live in one, the generator in
-// the other. The generator's end has no address: its frames are made by hand and what arrives is
+// world is two network namespaces with a cable between them: a relay lives in one, the generator in
+// the other. Each relay has its own, so that none pays for what another has put into the kernel. The generator's end has no address: its frames are made by hand and what arrives is
 // read below IP, so that the kernel's work is the relay's alone.
 type world struct {
 	relayNS, genNS string // names
 	genIndex       int    // of the generator's interface
+	relayIndex     int    // of the relay's
 	relayMAC       net.HardwareAddr
 }
 
@@ -36,8 +37,8 @@ const (
 // generator's interface: the kernel there then drops them at once, after the ring has a copy.
 const genMAC = "02:00:5e:00:53:01"
 
-func newWorld(ctx context.Context) (*world, error) {
-	id := strconv.Itoa(os.Getpid())
+func newWorld(ctx context.Context, number int) (*world, error) {
+	id := fmt.Sprintf("%d-%d", os.Getpid(), number)
 	w := &world{relayNS: "md-relay-" + id, genNS: "md-gen-" + id}
 	for _, step := range []string{
 		"ip netns add " + w.relayNS,
@@ -63,7 +64,7 @@ func newWorld(ctx context.Context) (*world, error) {
 	}), w.look(w.relayNS, func() error {
 		ifi, err := net.InterfaceByName("md-relay")
 		if err == nil {
-			w.relayMAC = ifi.HardwareAddr
+			w.relayIndex, w.relayMAC = ifi.Index, ifi.HardwareAddr
 		}
 		return err
 	}))

@@ -70,7 +70,7 @@ func protect(t *testing.T) *protected {
 		// Answers to the sources that the flood names go back to where it comes from.
 		link, err := netlink.LinkByName("to1")
 		if err == nil {
-			err = netlink.RouteAdd(&netlink.Route{LinkIndex: link.Attrs().Index, Gw: p.attacker.V4.AsSlice(), Dst: &net.IPNet{IP: net.IP{198, 19, 0, 0}, Mask: net.CIDRMask(16, 32)}})
+			err = netlink.RouteAdd(&netlink.Route{LinkIndex: link.Attrs().Index, Gw: p.attacker.V4.AsSlice(), Dst: &net.IPNet{IP: net.IP{100, 64, 0, 0}, Mask: net.CIDRMask(10, 32)}})
 		}
 		if err == nil {
 			ns, err = unix.Open("/proc/thread-self/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0)
@@ -142,7 +142,7 @@ func TestRegisteredPhonesAreServedUnderAFlood(t *testing.T) {
 			t.Fatal("the kernel is not told of the phones")
 		}
 	}
-	for _, sources := range []int{1, 5000} {
+	for _, sources := range []int{1, 5000, 200_000} {
 		t.Run(fmt.Sprint("sources=", sources), func(t *testing.T) {
 			before := p.box.Memory("switchd")
 			f := flood(t, p.attacker, netip.AddrPortFrom(p.attacker.Box4, boxtest.SIP), sources, floodRate)

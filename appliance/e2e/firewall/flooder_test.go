@@ -79,7 +79,7 @@ func (f *flooder) source(n int) netip.Addr {
 		return f.host.V4
 	}
 	n %= f.sources
-	return netip.AddrFrom4([4]byte{198, 19, byte(n >> 8), byte(n)})
+	return netip.AddrFrom4([4]byte{100, 64 | byte(n>>16), byte(n >> 8), byte(n)})
 }
 
 // packet is an IPv4 header, a UDP header and an INVITE (RFC 791 §3.1, RFC 768).

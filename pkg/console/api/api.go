@@ -87,6 +87,7 @@ type Config struct {
 	Provision *provision.Provision
 	Switch    Switch
 	Links     Links
+	Diagnosis Diagnosis
 	Network   Network
 	// NetworkType is the type of the network document, for the API's description; nil leaves it out.
 	NetworkType reflect.Type
@@ -123,6 +124,7 @@ func New(cfg Config) *API {
 	a.secretOperations()
 	a.importOperations()
 	a.liveOperations()
+	a.diagnosisOperations()
 	a.recordOperations()
 	a.recordingOperations()
 	a.fileOperations()

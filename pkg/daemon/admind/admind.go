@@ -134,7 +134,8 @@ func New(cfg Config) (*Daemon, error) {
 		return nil, errors.Join(err, d.hooks.Close(), d.provision.Close(), d.closeVaults())
 	}
 	d.api = api.New(api.Config{
-		Auth: d.auth, Hub: d.hub, Provision: d.provision, Switch: sw, Links: d.links, Network: d.links, NetworkType: reflect.TypeFor[netcfg.Document](), Archive: d.archive, Files: d.files, Sounds: d.sounds, Hooks: d.hooks, Policy: policy, Updates: updater{d.updates},
+		Auth: d.auth, Hub: d.hub, Provision: d.provision, Switch: sw, Links: d.links, Diagnosis: d.links, Network: d.links, NetworkType: reflect.TypeFor[netcfg.Document](), Archive: d.archive, Files: d.files, Sounds: d.sounds, Hooks: d.hooks, Policy: policy,
+		Updates: updater{d.updates},
 		PageBuilt: d.page.Built(), Bind: cfg.Bind, Version: cfg.Version, Log: d.log("api"),
 	})
 	return d, nil

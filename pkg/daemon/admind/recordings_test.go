@@ -32,7 +32,7 @@ func soundOf(n int) (ctl.RecordingHead, []byte) {
 
 func TestARecordingIsKeptHeardAndErased(t *testing.T) {
 	t.Parallel()
-	b, c := owned(t)
+	b, _ := owned(t)
 	admin := ctl.NewAdmin(b.cfg.socket("admin"))
 	t.Cleanup(func() { _ = admin.Close() })
 	head, data := soundOf(3 << 20)
@@ -53,7 +53,7 @@ func TestARecordingIsKeptHeardAndErased(t *testing.T) {
 	}
 	b.stop() // what was promised is on disk
 	b.run()
-	c = b.browser()
+	c := b.browser()
 	c.header = ownerHeader(t, b)
 
 	var list struct{ Records []record.Recording }

@@ -18,7 +18,8 @@ type alarms struct {
 }
 
 // look returns what is wrong now.
-func (a *alarms) look(fullest float64, faults int, unreached bool) (out []ctl.Alarm) {
+func (a *alarms) look(fullest float64, faults int, unreached bool, more ...ctl.Alarm) (out []ctl.Alarm) {
+	out = append(out, more...)
 	if fullest >= portsLow {
 		out = append(out, ctl.Alarm{
 			Code: "media.ports.low", Text: fmt.Sprintf("%.0f %% of the media ports are in use", 100*fullest),

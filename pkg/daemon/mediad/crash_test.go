@@ -19,11 +19,16 @@ import (
 // supervised runs this program as a mediad under the real supervisor.
 func supervised(t *testing.T) (c ctl.Media, pids <-chan int) {
 	t.Helper()
+	return supervisedIn(t, t.TempDir())
+}
+
+// supervisedIn runs it with its socket and its data in dir.
+func supervisedIn(t *testing.T, dir string) (c ctl.Media, pids <-chan int) {
+	t.Helper()
 	exe, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := t.TempDir()
 	socket := filepath.Join(dir, "media.sock")
 	ready := make(chan int, 10)
 	s, err := supervise.New(supervise.Config{

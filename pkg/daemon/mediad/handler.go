@@ -35,6 +35,12 @@ func (d *Daemon) verb(verb uint8, body []byte) (ctl.Packer, error) {
 		return with(body, d.table.Update)
 	case ctl.VerbClose:
 		return with(body, d.table.CloseSession)
+	case ctl.VerbRecord:
+		return nil, only(body, d.table.Record)
+	case ctl.VerbPlay:
+		return nil, only(body, d.table.Play)
+	case ctl.VerbDial:
+		return nil, only(body, d.table.Dial)
 	}
 	return nil, problem.New(problem.Invalid, "media.verb", fmt.Sprintf("there is no verb %d", verb), "use one of package ctl")
 }
@@ -58,6 +64,15 @@ func with[In, Out any, I unpacker[In], O packer[Out]](body []byte, do func(In) (
 	return O(&out), err
 }
 
+// only does a verb that answers nothing.
+func only[In any, I unpacker[In]](body []byte, do func(In) error) error {
+	var in In
+	if err := unpack(body, I(&in)); err != nil {
+		return err
+	}
+	return do(in)
+}
+
 func unpack(body []byte, in ctl.Unpacker) error {
 	if err := ctl.Unpack(body, in); err != nil {
 		return problem.Wrap(err, problem.Invalid, "media.body", "the body is not that of its verb: "+err.Error(), "see package ctl")
@@ -72,6 +87,8 @@ func (d *Daemon) status() (ctl.MediaStatus, error) {
 	}
 	st.Version, st.Started = d.cfg.Version, d.started
 	st.Ports.First, st.Ports.Last = d.cfg.Ports.First, d.cfg.Ports.Last
-	st.Alarms = d.alarms.look(d.pool.Fullest(), faults, d.unreached.Load())
+	st.STUN = d.turn.Listening()
+	d.studio.count(&st)
+	st.Alarms = d.alarms.look(d.pool.Fullest(), faults+int(d.studio.work.Stats().Faults), d.turn.Fault() != nil, d.studio.alarms()...)
 	return st, nil
 }

@@ -50,7 +50,16 @@ func child(socket string) error {
 }
 
 func testConfig(socket string) Config {
-	return Config{Socket: socket, Version: "1.2.3", Ports: port.Config{First: 24000, Last: 24999}, Voice: 46, Video: 34, Loops: 2}
+	dir := filepath.Dir(socket)
+	for _, folder := range []string{"en", "music"} { // else there is an alarm
+		folder = filepath.Join(dir, "sounds", folder)
+		_ = os.MkdirAll(folder, 0o700)
+		_ = os.WriteFile(filepath.Join(folder, "default.g722"), make([]byte, 8000), 0o600)
+	}
+	return Config{
+		Socket: socket, Version: "1.2.3", Ports: port.Config{First: 24000, Last: 24999}, Voice: 46, Video: 34, Loops: 2,
+		Data: filepath.Join(dir, "data"), Admin: filepath.Join(dir, "admin.sock"), Sounds: filepath.Join(dir, "sounds"),
+	}
 }
 
 // start runs a mediad in this process until the test ends.

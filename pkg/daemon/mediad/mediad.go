@@ -10,12 +10,12 @@ import (
 	"runtime"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/coraltele/sanchar/pkg/base/slogx"
+	"github.com/coraltele/sanchar/pkg/media/offload"
 	"github.com/coraltele/sanchar/pkg/media/port"
 	"github.com/coraltele/sanchar/pkg/media/relay"
 	"github.com/coraltele/sanchar/pkg/media/secure/handshake"
@@ -24,6 +24,7 @@ import (
 	"github.com/coraltele/sanchar/pkg/media/turn"
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
 	"github.com/coraltele/sanchar/pkg/platform/notify"
+	"github.com/coraltele/sanchar/pkg/rtp/tone"
 )
 
 // areaName is what the snapshot area is left with the supervisor under.
@@ -40,7 +41,12 @@ type Config struct {
 	Voice, Video uint8            // DSCP
 	Loops        int              // 0 is one for each core
 	NoRing       bool             // a system call for each packet, for comparison
-	Data         string           // folder of this daemon's files; "" keeps none
+	NoOffload    bool             // all media comes to the sockets
+	Net          string           // netd's socket: where the kernel is made to pass media on; empty for never
+	Data         string           // folder of this daemon's files; "" keeps none, and nothing is recorded
+	Admin        string           // socket of admind, which takes recordings
+	Sounds       string           // folder of the box's texts and music
+	Tones        string           // whose tones are played: "itu" or "india"
 	STUN         []netip.AddrPort // where clients ask for their address and for relays
 }
 
@@ -53,19 +59,24 @@ type Daemon struct {
 	started time.Time
 	hub     hub
 	alarms  alarms
+	kernel  kernel
 
-	pool  *port.Pool
-	loops []*relay.Loop
-	table *session.Table
-	turn  *turn.Server
-
-	unreached atomic.Bool // the STUN server does not run
+	pool   *port.Pool
+	tones  tone.Plan
+	studio *studio
+	loops  []*relay.Loop
+	table  *session.Table
+	turn   *turn.Server
 }
 
 // New returns a mediad that takes back what its supervisor handed to it. Run owns those descriptors.
 func New(cfg Config, n *notify.Notifier, handed map[string][]int, log *slog.Logger) (*Daemon, error) {
 	if cfg.Loops == 0 {
 		cfg.Loops = runtime.NumCPU()
+	}
+	plan, err := tone.ParsePlan(cfg.Tones)
+	if err != nil {
+		return nil, err
 	}
 	pool, err := port.New(cfg.Ports, n)
 	if err != nil {
@@ -78,7 +89,10 @@ func New(cfg Config, n *notify.Notifier, handed map[string][]int, log *slog.Logg
 	if err != nil {
 		return nil, err
 	}
-	return &Daemon{cfg: cfg, log: log, notify: n, handed: handed, started: time.Now(), pool: pool, turn: server}, nil
+	return &Daemon{
+		cfg: cfg, log: log, notify: n, handed: handed, started: time.Now(), pool: pool, tones: plan, turn: server,
+		kernel: kernel{routes: offload.NewRoutes()},
+	}, nil
 }
 
 // Run serves until ctx ends. Media that a process before us relayed flows again before it answers.
@@ -92,9 +106,10 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, area.Close()) }()
+	defer func() { err = errors.Join(err, d.kernel.close()) }()
 	media, stop := context.WithCancel(context.WithoutCancel(ctx)) // media ends after the answers do
 	defer stop()
-	failed := make(chan error, d.cfg.Loops+1)
+	failed := make(chan error, d.cfg.Loops+2)
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer stop()
@@ -105,14 +120,26 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if d.table, err = session.New(session.Config{Voice: d.cfg.Voice, Video: d.cfg.Video}, session.Deps{
+	if d.studio, err = d.openStudio(); err != nil {
+		return err
+	}
+	if d.table, err = session.New(session.Config{Voice: d.cfg.Voice, Video: d.cfg.Video, Tones: d.tones}, session.Deps{
 		Ports: d.pool, Loops: d.loops, Area: area, Tell: d.hub.tell, Log: slogx.Part(d.log, "session"), Identity: identity,
+		Deck: d.studio.deck, Work: d.studio.work, Sounds: d.studio.sounds,
 	}); err != nil {
 		return err
 	}
 	d.recover(records)
+	if err := d.studio.settle(); err != nil {
+		d.log.Error("recordings of ended calls could not be closed", "err", err)
+	}
+	d.studio.run(media, &wg)
 	wg.Go(func() { failed <- d.table.Run(media) })
-	wg.Go(func() { d.reach(media) })
+	wg.Go(func() { failed <- d.turn.Run(media) })
+	if d.cfg.Net != "" && !d.cfg.NoOffload {
+		wg.Go(func() { d.followKernel(media) })
+		wg.Go(func() { d.followRoutes(media) })
+	}
 	err = d.serve(ctx, failed)
 	return errors.Join(err, d.table.Keep())
 }
@@ -167,6 +194,8 @@ func (d *Daemon) recover(records []snapshot.Saved) {
 		switch {
 		case strings.HasPrefix(name, port.NamePrefix):
 			ports[name] = fds
+		case name == mapsName:
+			d.takeMaps(fds)
 		case name != areaName:
 			d.log.Warn("descriptor that is not ours was handed over", "name", name)
 			for _, fd := range fds {

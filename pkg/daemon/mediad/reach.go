@@ -1,7 +1,6 @@
 package mediad
 
 import (
-	"context"
 	"net/http"
 	"strconv"
 
@@ -10,15 +9,8 @@ import (
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
 )
 
-// reach serves clients that look for a way, until ctx ends. Calls need none of it: when it cannot be
+// setReach says what is done for clients that look for a way. Calls need none of it: when it cannot be
 // had, an admin hears of it and the streams flow.
-func (d *Daemon) reach(ctx context.Context) {
-	if err := d.turn.Run(ctx); err != nil {
-		d.log.Error("clients cannot ask for their address", "err", err)
-		d.unreached.Store(true)
-	}
-}
-
 func (d *Daemon) setReach(_ *http.Request, in ctl.MediaReach) (ctl.MediaReached, error) {
 	if n := len(in.Secret); n != 0 && (n < ctl.MinReachSecret || n > ctl.MaxReachSecret) {
 		return ctl.MediaReached{}, problem.Fields("media.request", []problem.Fault{{

@@ -38,6 +38,9 @@ func TestReach(t *testing.T) {
 			t.Fatal("no answer")
 		}
 	}
+	if st, err := c.Status(t.Context()); err != nil || len(st.STUN) != 1 || st.STUN[0] != at {
+		t.Errorf("the status tells of %v, %v", st.STUN, err)
+	}
 	for _, in := range []ctl.MediaReach{{Realm: "x", Secret: make([]byte, 15)}, {Secret: make([]byte, 16)}} {
 		if _, err := c.SetReach(t.Context(), in); !problem.Is(err, problem.Invalid) {
 			t.Errorf("%+v: %v", in, err)
@@ -54,6 +57,9 @@ func TestReachThatCannotBeHad(t *testing.T) {
 	}
 	defer conn.Close()
 	c := startWith(t, func(cfg *Config) { cfg.STUN = []netip.AddrPort{conn.LocalAddr().(*net.UDPAddr).AddrPort()} })
+	if _, err := c.SetReach(t.Context(), ctl.MediaReach{STUN: true}); err != nil {
+		t.Fatal(err)
+	}
 	for begin := time.Now(); ; {
 		if st, err := c.Status(t.Context()); err == nil && len(st.Alarms) == 1 && st.Alarms[0].Code == "media.stun" {
 			break

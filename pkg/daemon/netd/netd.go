@@ -1,5 +1,5 @@
-// Package netd is the daemon that owns the kernel's network: it keeps it as it was confirmed, and tells
-// the others of links and addresses.
+// Package netd is the daemon that owns the kernel's network: it keeps it as it was confirmed, tells
+// the others of links and addresses, and lets the kernel pass media on.
 package netd
 
 import (
@@ -17,6 +17,7 @@ import (
 	"github.com/coraltele/sanchar/pkg/network/netcfg"
 	"github.com/coraltele/sanchar/pkg/network/netman"
 	"github.com/coraltele/sanchar/pkg/network/netmon"
+	"github.com/coraltele/sanchar/pkg/network/services"
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
 	"github.com/coraltele/sanchar/pkg/platform/notify"
 )
@@ -32,7 +33,9 @@ type Config struct {
 	DataDir string // of this daemon's data
 	Manage  bool   // the network is ours; else plans are made and nothing is applied
 	Version string
+	Offload string // how the kernel passes media on: one of package ingress' ways, or OffloadOff, as is empty
 	Notify  *notify.Notifier
+	Handed  map[string][]int // by the supervisor; Run owns them
 	Log     *slog.Logger
 }
 
@@ -48,14 +51,22 @@ type Daemon struct {
 	network   *netman.Network
 	manager   *netman.Manager
 	followers []func(netcfg.Document) // of the document that is applied
+
+	services *services.Services
+	captures chan struct{} // holds a token for each capture under way
+	offload  offloader
 }
 
 // New returns the daemon. It opens no socket yet.
 func New(cfg Config) (*Daemon, error) {
+	if err := checkOffload(cfg.Offload); err != nil {
+		return nil, err
+	}
 	d := &Daemon{
 		cfg: cfg, socket: filepath.Join(cfg.RunDir, "net.sock"), started: time.Now().UTC(),
-		monitor: netmon.New(slogx.Part(cfg.Log, "netmon")),
+		monitor: netmon.New(slogx.Part(cfg.Log, "netmon")), captures: make(chan struct{}, maxCaptures),
 	}
+	d.newServices()
 	var err error
 	if d.guard, err = d.newGuard(!cfg.Manage); err != nil {
 		return nil, err
@@ -69,14 +80,17 @@ func (d *Daemon) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	d.offload.begin(d.cfg)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var wg sync.WaitGroup
 	wg.Go(func() { _ = d.monitor.Run(ctx) }) // it ends with ctx only
 	wg.Go(func() { _ = d.guard.Run(ctx) })   // it too
+	wg.Go(func() { _ = d.services.Run(ctx) })
 	if d.cfg.Manage {
 		wg.Go(func() { _ = d.network.Run(ctx) }) // and it
 	}
+	wg.Go(func() { d.followLinks(ctx) })
 	var aliveErr, manageErr error
 	wg.Go(func() {
 		if manageErr = d.manage(ctx); manageErr != nil {
@@ -88,7 +102,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	err = sock.Serve(ctx, d.handler(), d.cfg.Log)
 	cancel()
 	wg.Wait()
-	return errors.Join(err, aliveErr, manageErr)
+	return errors.Join(err, aliveErr, manageErr, d.offload.close())
 }
 
 // sayReady waits until the network is as it was confirmed.
@@ -123,9 +137,12 @@ func (d *Daemon) handler() http.Handler {
 		links, _ := d.monitor.Links()
 		return links, nil
 	})
+	ctl.HandleFDs(mux, "GET /v1/media-maps", d.offload.give)
 	ctl.Stream(mux, "GET /v1/events", d.events)
 	d.firewallRoutes(mux)
 	d.networkRoutes(mux)
+	d.serviceRoutes(mux)
+	d.diagnosisRoutes(mux)
 	return mux
 }
 

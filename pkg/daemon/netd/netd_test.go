@@ -16,6 +16,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/coraltele/sanchar/pkg/base/problem"
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
 	"github.com/coraltele/sanchar/pkg/platform/notify"
 	"github.com/coraltele/sanchar/pkg/testkit/netlab"
@@ -155,5 +156,23 @@ func TestASocketThatCannotBeMadeIsAFault(t *testing.T) {
 	}
 	if err := d.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "too long") {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestOffloadIsOffUnlessAskedFor(t *testing.T) {
+	c, hear, stop := supervised(t)
+	hear("READY=1")
+	st, err := c.Status(t.Context())
+	if err != nil || st.Offload.Way != OffloadOff || st.Offload.Why == "" {
+		t.Errorf("status %+v, %v", st, err)
+	}
+	if fds, err := c.MediaMaps(t.Context()); !problem.Is(err, problem.Unavailable) || !strings.Contains(err.Error(), st.Offload.Why) {
+		t.Errorf("maps %v, %v", fds, err)
+	}
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+	if _, err := New(Config{Offload: "xdp"}); !problem.Is(err, problem.Invalid) {
+		t.Errorf("a way that is none: %v", err)
 	}
 }

@@ -127,7 +127,7 @@ func (d *Daemon) tunnels() ([]ctl.NetTunnel, error) {
 
 // status is what netd says of itself.
 func (d *Daemon) status() ctl.NetStatus {
-	st := ctl.NetStatus{Version: d.cfg.Version, Started: d.started, Mode: ctl.NetPlanOnly}
+	st := ctl.NetStatus{Version: d.cfg.Version, Started: d.started, Mode: ctl.NetPlanOnly, Offload: d.offload.status()}
 	if !d.cfg.Manage {
 		return st
 	}
@@ -145,5 +145,6 @@ func (d *Daemon) status() ctl.NetStatus {
 			})
 		}
 	}
+	st.Alarms = append(st.Alarms, d.services.Alarms()...)
 	return st
 }

@@ -34,8 +34,14 @@ func (d *Daemon) takeAddresses(links []ctl.Link) {
 			own[p.Addr().Unmap().WithZone("")] = true
 		}
 	}
-	d.own.Store(&own)
+	was := *d.own.Swap(&own)
 	d.nameCertificate()
+	for a := range was {
+		if !own[a] {
+			d.calls.Moved(d.owns)
+			return
+		}
+	}
 }
 
 // addresses are those that a phone may know the box by, in a stable order: routed ones first.

@@ -15,7 +15,10 @@ func (d *Daemon) openMedia() (err error) {
 		return a != nil && a.Name == name
 	}
 	d.mediaPolicy, err = mediapolicy.Open(d.cfg.file("media.json"), known, slogx.Part(d.log, "media"))
-	return err
+	if err != nil {
+		return err
+	}
+	return d.openReach()
 }
 
 // mediaRules are those of a user; of one who was removed meanwhile, the site's.
@@ -29,7 +32,12 @@ func (d *Daemon) mediaRules(userID string) ctl.MediaRules {
 
 func (d *Daemon) mediaRoutes(mux *http.ServeMux) {
 	ctl.Handle(mux, "GET /v1/media/policy", func(*http.Request, ctl.None) (ctl.MediaPolicyState, error) { return d.mediaPolicy.Load(), nil })
-	ctl.Handle(mux, "PUT /v1/media/policy", func(_ *http.Request, in ctl.MediaPolicyChange) (ctl.MediaPolicyState, error) {
-		return d.mediaPolicy.Save(in)
+	ctl.Handle(mux, "PUT /v1/media/policy", func(r *http.Request, in ctl.MediaPolicyChange) (ctl.MediaPolicyState, error) {
+		st, err := d.mediaPolicy.Save(in)
+		if err == nil {
+			d.tellReach(r.Context())
+		}
+		return st, err
 	})
+	ctl.Handle(mux, "POST /v1/media/credentials", d.credentials)
 }

@@ -15,9 +15,10 @@ import (
 func (d *Daemon) routes() http.Handler {
 	mux := http.NewServeMux()
 	ctl.Handle(mux, "GET /v1/status", func(*http.Request, ctl.None) (ctl.SwitchStatus, error) { return d.status(), nil })
-	ctl.Handle(mux, "PUT /v1/domain", func(_ *http.Request, in ctl.Domain) (ctl.None, error) {
+	ctl.Handle(mux, "PUT /v1/domain", func(r *http.Request, in ctl.Domain) (ctl.None, error) {
 		err := d.users.SetDomain(in.Domain)
 		d.nameCertificate()
+		d.tellReach(r.Context())
 		return ctl.None{}, err
 	})
 	d.userRoutes(mux)

@@ -75,6 +75,7 @@ type Daemon struct {
 	outbox  *outbox.Outbox
 
 	mediaPolicy *mediapolicy.Policy
+	reachSecret []byte // of credentials for TURN
 
 	recording *conf.File[ctl.RecordingPolicy]
 	failures  *account.Failures
@@ -365,6 +366,7 @@ func follow(ctx context.Context, listen func() error) error {
 
 func (d *Daemon) followMedia(ctx context.Context) error {
 	return follow(ctx, func() error {
+		d.tellReach(ctx)
 		err := d.media.Events(ctx, func(ev ctl.MediaEvent) error {
 			d.away.Store(false)
 			if ev.Session != "" {

@@ -18,7 +18,7 @@ func Stats(st *relay.State, said *ctl.MediaStream, clock Clock) ctl.StreamStats 
 		PacketsIn: st.In.Packets, BytesIn: st.BytesIn, PacketsOut: st.Out,
 		LostIn: st.In.Lost(), LostOut: uint64(max(0, st.LostOut)), // duplicates can make it negative
 		JitterIn: st.In.MeanJitter(), JitterOut: st.JitterOut(), RoundTrip: st.RoundTrip,
-		Dropped: st.Strangers, Ignored: st.Ignored,
+		Dropped: st.Strangers, Ignored: st.Ignored, Offloaded: st.Offloaded,
 		FirstPacket: clock(st.First), LastPacket: clock(st.Last),
 		Refused: st.Refused, ZRTP: st.Encrypted,
 	}

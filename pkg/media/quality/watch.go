@@ -13,6 +13,10 @@ import (
 // any pause between comfort noise packets that we saw, short enough for a caller who says "hello?".
 const SilenceLimit = 3 * time.Second
 
+// FirstLimit is how long a party may take to its first packet while the other is heard: nobody begins with
+// a pause.
+const FirstLimit = 2 * time.Second
+
 // Look is what is seen of a stream at one moment. Times are of the relay's clock.
 type Look struct {
 	Now, Last  int64          // Last: of the last media packet, 0 for none
@@ -64,6 +68,8 @@ func (w *Watch) silence(l Look) string {
 		w.since = l.Now
 	}
 	switch {
+	case l.OtherSends && l.Last == 0 && l.Now-w.since >= int64(FirstLimit):
+		return ctl.MediaOneWay
 	case l.Now-max(l.Last, w.since) < int64(SilenceLimit):
 		return ""
 	case l.OtherSends:

@@ -43,8 +43,10 @@ func (s *Stream) Rides() bool { return s.rtp.fd < 0 }
 // SetBundle makes streams go on the sockets of s, which is one of them; alone it has them for itself.
 // ssrcs are those that the party says it sends (RFC 5576 §4.1).
 func (s *Stream) SetBundle(riders []*Stream, ssrcs [][]uint32) {
+	s.endBypasses()
 	s.bundle.said = nil
 	for i, r := range riders {
+		r.endBypasses()
 		r.base = s
 		for _, ssrc := range ssrcs[i] {
 			s.bundle.said = append(s.bundle.said, saidSource{ssrc, r})

@@ -23,11 +23,12 @@ type Guard struct {
 
 // SetGuard replaces the guard, whole. Keys stay.
 func (s *Stream) SetGuard(g Guard) {
+	s.endBypasses()
 	s.guard = g
-	for _, e := range []*end{&s.rtp, &s.rtcp} {
+	for i, e := range []*end{&s.rtp, &s.rtcp} {
 		e.peer.check(g.Agent != nil || g.Passage != nil)
-		if !g.Locked {
-			e.keys = nil
+		if !g.Locked && e.keys != nil { // other keys will count anew
+			e.keys, s.state.Secure[i] = nil, secure.State{}
 		}
 	}
 }
@@ -112,8 +113,7 @@ func (l *Loop) openReport(e *end, p []byte, from *udpio.Sockaddr, now int64) []b
 func (l *Loop) worthOpening(e *end, from *udpio.Sockaddr, ssrc uint32, now int64) bool {
 	switch {
 	case !e.peer.could(from, ssrc, now):
-		e.stream.state.Strangers++
-		l.totals.Strangers++
+		e.stream.strange(from)
 	case e.keys == nil:
 		e.stream.state.Unkeyed++
 	default:

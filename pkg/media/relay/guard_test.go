@@ -175,6 +175,23 @@ func TestKeysOutliveTheStream(t *testing.T) {
 	}
 }
 
+// A leg that is protected again, after it was not, counts anew: its party may have begun at any number.
+func TestProtectedAgain(t *testing.T) {
+	t.Parallel()
+	l := startLoop(t, true)
+	a, b := newPhone(t, l, "127.0.23.1", "127.0.23.3"), newPhone(t, l, "127.0.23.2", "127.0.23.3")
+	join(t, l, a, b, a.terms(), b.terms())
+	for _, seq := range []uint16{40000, 30000} {
+		k := a.lock(t, l)
+		a.seq = seq
+		write(t, a.rtp, a.ours[0], k.protect(t, a.packet("protected")))
+		hear(t, b.rtp)
+		do(t, l, func(int64) { a.stream.SetGuard(Guard{}) })
+		write(t, a.rtp, a.ours[0], a.packet("in clear"))
+		hear(t, b.rtp)
+	}
+}
+
 func TestBundleIsTakenApart(t *testing.T) {
 	t.Parallel()
 	l := startLoop(t, true)

@@ -36,11 +36,21 @@ func (l *Loop) packet(e *end, p []byte, from *udpio.Sockaddr, now int64) {
 // accept counts what the peer's rules refuse.
 func (e *end) accept(from *udpio.Sockaddr, ssrc uint32, valid bool, now int64) bool {
 	if e.peer.accept(from, ssrc, valid, now) {
+		if e.peer.moved {
+			e.peer.moved = false
+			e.stream.endBypasses()
+		}
 		return true
 	}
-	e.stream.state.Strangers++
-	e.stream.loop.totals.Strangers++
+	e.stream.strange(from)
 	return false
+}
+
+// strange counts a packet that is not from the proven peer.
+func (s *Stream) strange(from *udpio.Sockaddr) {
+	s.state.Strangers++
+	s.state.Stranger = *from
+	s.loop.totals.Strangers++
 }
 
 func (l *Loop) rtp(e *end, p header.Packet, from *udpio.Sockaddr, now int64) {
@@ -58,8 +68,15 @@ func (l *Loop) rtp(e *end, p header.Packet, from *udpio.Sockaddr, now int64) {
 	format := s.format[p.PayloadType()]
 	// Only a packet in every respect as negotiated proves a peer.
 	valid := (format != 0 || len(s.terms.Formats) == 0) && p.Valid(s.terms.Secure)
+	if format == 0 && len(s.terms.Formats) > 0 && e.peer.allowed(from) {
+		s.state.Foreign++
+		s.state.ForeignType = p.PayloadType()
+	}
 	if !e.accept(from, p.SSRC(), valid, now) {
 		return
+	}
+	if s.bypass != nil {
+		s.stray(p.SSRC(), format, now)
 	}
 	base.bundle.learn(p.SSRC(), s)
 	s.count(p, now)
@@ -68,7 +85,14 @@ func (l *Loop) rtp(e *end, p header.Packet, from *udpio.Sockaddr, now int64) {
 		s.state.ByFormat[format-1]++
 		if f := &s.terms.Formats[format-1]; !f.Untimed {
 			s.state.In.Time(p.Timestamp(), f.ClockRate, now)
+			s.timed = format
+		} else if s.digits != nil && !s.terms.Secure && !s.state.Encrypted {
+			s.digits.Hear(p, now)
 		}
+	}
+	if s.terms.Secure || s.state.Encrypted { // nothing to hear, and nothing to change
+		l.media(s, p)
+		return
 	}
 	for _, k := range s.sinks {
 		k.Hear(p, now)

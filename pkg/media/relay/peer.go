@@ -40,6 +40,7 @@ type peer struct {
 	ssrc      uint32
 	last      int64 // time of the last packet accepted
 	until     int64 // end of proving
+	moved     bool  // the address is a new one
 	checking  bool  // only checks prove
 	checks    Checks
 }
@@ -89,7 +90,7 @@ func (p *peer) accept(from *udpio.Sockaddr, ssrc uint32, valid bool, now int64) 
 	case !p.proven || now < p.until: // a NAT's new port opens no new time of proving
 		p.until = now + int64(provingTime)
 	}
-	p.addr, p.ssrc, p.last, p.proven = *from, ssrc, now, true
+	p.addr, p.ssrc, p.last, p.proven, p.moved = *from, ssrc, now, true, true
 	return true
 }
 
@@ -118,6 +119,20 @@ func (p *peer) mayProve(from *udpio.Sockaddr, ssrc uint32, now int64) bool {
 // allowed reports whether from is at one of the two hosts that the party may be at.
 func (p *peer) allowed(from *udpio.Sockaddr) bool {
 	return p.said.Valid() && (from.EqualAddr(&p.said) || from.EqualAddr(&p.source))
+}
+
+// Relatch lets a party that has fallen silent be proven anew, at any port of the hosts where it may be: its
+// NAT, or the phone itself, may have started again. Until then it is sent to where it was.
+func (s *Stream) Relatch() {
+	e := &s.rtp
+	if s.base != s || e.peer.checking {
+		return // whose checks tell where it is
+	}
+	s.EndBypass()
+	if e.peer.connected {
+		e.peer.connected = udpio.Disconnect(e.fd) != nil
+	}
+	e.peer.proven, e.peer.until = false, 0
 }
 
 // settled reports whether the peer will not change but by a NAT: it is proven, and sends.

@@ -5,13 +5,24 @@ import "github.com/coraltele/sanchar/pkg/rtp/header"
 // Sink hears the media of a stream's party: a recorder, a transcoder, a detector of keys.
 type Sink interface {
 	// Hear is called in the loop for each media packet that was accepted, in clear and with the payload
-	// type that the party sent, before it is passed on. It copies what it keeps, takes no lock and
+	// type that the party sent, before it is passed on; not for those that the parties have protected
+	// between them. It copies what it keeps, takes no lock and
 	// allocates nothing. now is the loop's time.
 	Hear(p header.Packet, now int64)
 }
 
 // SetSinks replaces who hears the stream's party, whole.
-func (s *Stream) SetSinks(sinks ...Sink) { s.sinks = sinks }
+func (s *Stream) SetSinks(sinks ...Sink) {
+	s.EndBypass()
+	s.sinks = sinks
+}
+
+// SetDigits sets who hears the packets of the party's untimed formats, which tell keys (RFC 4733). Other
+// packets need not come to the box for it.
+func (s *Stream) SetDigits(k Sink) { s.digits = k }
+
+// Sent returns how many packets went to the party.
+func (s *Stream) Sent() uint64 { return s.state.Out }
 
 // Send queues an RTP packet of the box's own, in clear, to the stream's party. It goes out when Do ends,
 // or with the packets of the turn when a sink sends it. p stays as it is and may be used again at once.
@@ -24,6 +35,14 @@ func (s *Stream) Send(p header.Packet) bool {
 	}
 	copy(b, p)
 	return l.send(s, b)
+}
+
+// SendReport queues a compound of RTCP of the box's own, in clear, to the stream's party.
+func (s *Stream) SendReport(compound []byte) {
+	if b := s.loop.drafts.take(s.loop, len(compound)); b != nil {
+		copy(b, compound)
+		s.loop.sendReport(s, b)
+	}
 }
 
 // Types says which payload type a packet gets by the one that it comes with. It is not changed once set.

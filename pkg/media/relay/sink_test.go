@@ -169,3 +169,35 @@ func TestSinksAndSendAllocateNothing(t *testing.T) {
 		t.Errorf("%v allocations, %d packets heard, %d by the sink", allocs, heard, k.n)
 	}
 }
+
+// What the parties protect between them is theirs: a changed payload type would break it.
+func TestWhatPassesUntouchedIsNotHeard(t *testing.T) {
+	t.Parallel()
+	l := startLoop(t, true)
+	a, b := newPhone(t, l, "127.0.22.1", "127.0.22.3"), newPhone(t, l, "127.0.22.2", "127.0.22.3")
+	var types Types
+	for i := range types {
+		types[i] = DropType
+	}
+	var k ledger
+	for name, c := range map[string]struct{ secure, zrtp bool }{"SRTP": {secure: true}, "ZRTP": {zrtp: true}} {
+		ta := a.terms()
+		ta.Secure = c.secure
+		join(t, l, a, b, ta, b.terms())
+		do(t, l, func(int64) {
+			a.stream.SetRoute(Route{To: b.stream, Media: true, Types: &types})
+			a.stream.SetSinks(&k)
+			a.stream.state.Encrypted = c.zrtp
+		})
+		want := a.packet(name)
+		write(t, a.rtp, a.ours[0], want)
+		if got, _ := hear(t, b.rtp); string(got) != string(want) {
+			t.Errorf("%s: heard %q", name, got)
+		}
+	}
+	do(t, l, func(int64) {
+		if len(k.heard) != 0 {
+			t.Errorf("a sink heard %q", k.heard)
+		}
+	})
+}

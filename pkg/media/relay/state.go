@@ -24,16 +24,21 @@ type State struct {
 	Ignored      uint64 // packets of the peer that are not relayed: STUN, and what is no media
 	First, Last  int64  // time of the first and the last media packet from the party
 	ByFormat     [MaxFormats]uint64
-	Refused      uint64 // protected packets that were not authentic, or came again
-	Unkeyed      uint64 // packets that came or should have gone while there were no keys
-	Secured      bool   // an authentic packet has come
-	Encrypted    bool   // ZRTP was seen: what looks like RTCP cannot be read
+	Foreign      uint64         // packets of formats that were not agreed, from where the party may be
+	ForeignType  uint8          // of the last one
+	Stranger     udpio.Sockaddr // where the last of the Strangers came from
+	Refused      uint64         // protected packets that were not authentic, or came again
+	Unkeyed      uint64         // packets that came or should have gone while there were no keys
+	Secured      bool           // an authentic packet has come
+	Encrypted    bool           // ZRTP was seen: what looks like RTCP cannot be read
 	LostOut      int64
 	LostOutOf    uint32 // SSRC that LostOutLast is of
 	LostOutLast  int32
 	JitterOutSum time.Duration
 	JitterOuts   uint64
 	RoundTrip    time.Duration
+	Offloaded    uint64 // packets of In that a bypass passed on
+	Passed       Passed // what the bypass had counted when it was last looked at
 }
 
 // Peer is what has been learnt of a peer.
@@ -48,6 +53,10 @@ type Peer struct {
 
 // State returns a copy of the stream's state.
 func (s *Stream) State() State {
+	s.catchUp()
+	if to := s.route.To; to != nil && to.route.To == s {
+		to.catchUp() // for what went out to our party
+	}
 	st := s.state
 	st.RTP, st.RTCP = s.base.rtp.peer.keep(), s.base.rtcp.peer.keep()
 	return st

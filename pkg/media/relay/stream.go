@@ -45,10 +45,18 @@ type Stream struct {
 	format    [128]uint8 // by payload type: index in terms.Formats and 1 added, or 0
 	route     Route
 	sinks     []Sink
+	digits    Sink   // nil: nobody
 	sent      uint32 // SSRC of the last packet to the party
 	detached  bool   // the sockets may be another's by now
 	state     State
 	reports   reports
+
+	timed         uint8  // format of the last packet whose timestamp counts, and 1 added
+	bypass        Bypass // nil: packets come to the socket
+	past          Bypass // the last one, until its last packets are counted
+	bypassSince   int64
+	noBypassUntil int64
+	strays        uint8 // bypasses that packets missed
 }
 
 // Route is where what comes from a stream goes.
@@ -100,11 +108,13 @@ func (s *Stream) resume(state *State) {
 
 // Detach ends the stream. Its sockets stay open; who closes them says so by Forget.
 func (s *Stream) Detach() {
+	s.endBypasses()
+	s.settlePast()
 	if s.base == s {
 		s.loop.remove(&s.rtp)
 		s.loop.remove(&s.rtcp)
 	}
-	s.route, s.terms, s.sinks, s.guard, s.bundle = Route{}, Terms{}, nil, Guard{}, bundle{}
+	s.route, s.terms, s.sinks, s.digits, s.guard, s.bundle = Route{}, Terms{}, nil, nil, Guard{}, bundle{}
 	s.detached = true
 }
 
@@ -113,8 +123,11 @@ func (s *Stream) Loop() *Loop { return s.loop }
 
 // SetTerms replaces what the party said. If its address changed it must be proven anew.
 func (s *Stream) SetTerms(t Terms) {
+	s.endBypasses()
 	if len(s.terms.Formats) > 0 && !slices.Equal(s.terms.Formats, t.Formats) {
+		s.settlePast()
 		s.state.ByFormat = [MaxFormats]uint64{} // counted by other formats
+		s.timed = 0
 	}
 	s.terms = t
 	s.format = [128]uint8{}
@@ -132,7 +145,10 @@ func (s *Stream) SetTerms(t Terms) {
 }
 
 // SetRoute replaces where the stream's packets go, whole.
-func (s *Stream) SetRoute(r Route) { s.route = r }
+func (s *Stream) SetRoute(r Route) {
+	s.endBypasses()
+	s.route = r
+}
 
 // say tells the peer's address to the socket, and disconnects it if it must be proven anew.
 func (e *end) say(said netip.AddrPort, source netip.Addr) {
@@ -145,6 +161,8 @@ func (e *end) say(said netip.AddrPort, source netip.Addr) {
 // Tend is called once a second. It connects the socket to a peer that is settled, and opens it again
 // when the peer has gone quiet, so that its NAT may have given it another port.
 func (s *Stream) Tend(now int64) {
+	s.catchUp()
+	s.settlePast()
 	if s.base != s {
 		return
 	}
@@ -153,6 +171,7 @@ func (s *Stream) Tend(now int64) {
 	case settled && !e.peer.connected:
 		e.peer.connected = udpio.Connect(e.fd, &e.peer.addr) == nil // without a route it is tried again
 	case !settled && e.peer.connected:
+		s.EndBypass() // who may be the peer now is for us to judge
 		e.peer.connected = udpio.Disconnect(e.fd) != nil
 	}
 }

@@ -23,6 +23,9 @@ func newClock() clock {
 
 func (c clock) now() int64 { return c.base + int64(time.Since(c.start)) }
 
+// Now returns the time of the loop's clock. It may be called by anybody.
+func (l *Loop) Now() int64 { return l.clock.now() }
+
 // How a loop waits. Without traffic it sleeps. With little it wakes for each packet, which is quickest.
 // From wakeRate on it looks once a tick instead: waking is then what costs most (at 100 calls half of
 // everything), and a packet waits half a tick in the mean. The tick is the time in which tickPackets

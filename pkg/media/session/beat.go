@@ -64,6 +64,7 @@ func (t *Table) lookLocked(l *relay.Loop, sessions map[*session]struct{}) error 
 		for s := range sessions {
 			if s.loop == l {
 				s.look(now)
+				t.bypass(s, now)
 			}
 		}
 	})
@@ -77,14 +78,20 @@ func (t *Table) lookLocked(l *relay.Loop, sessions map[*session]struct{}) error 
 
 // look copies what the relay knows. It runs inside the loop.
 func (s *session) look(now int64) {
-	s.streams(func(_ *leg, _ int, st *stream) {
+	s.streams(func(l *leg, i int, st *stream) {
 		st.relay.Tend(now)
 		st.state = st.relay.State()
+		if v := s.voices[st.relay]; v != nil && v.line != nil {
+			v.closed = v.line.Closed()
+		}
+		st.feedback(l.other(i))
 	})
 }
 
 // watchLocked tells what is new of a session.
 func (t *Table) watchLocked(s *session, now int64) {
+	t.reapLocked(s)
+	t.tendLocked(s, time.Now())
 	s.streams(func(l *leg, i int, st *stream) {
 		other := l.other(i)
 		look := quality.Look{
@@ -97,8 +104,14 @@ func (t *Table) watchLocked(s *session, now int64) {
 			look.Expected = false
 		}
 		st.watch.See(look, func(kind string) {
-			t.tell(ctl.MediaEvent{Session: s.id, Leg: l.id, Index: i, Kind: kind, Remote: look.Remote, At: time.Now()})
+			ev := ctl.MediaEvent{Session: s.id, Leg: l.id, Index: i, Kind: kind, Remote: look.Remote, At: time.Now()}
+			if kind == ctl.MediaOneWay {
+				ev.Text = st.unheard()
+				st.fault(ev.Kind, ev.Text)
+			}
+			t.tell(ev)
 		})
+		t.healLocked(s, l, i, look.Expected)
 	})
 }
 
@@ -165,6 +178,7 @@ func (t *Table) Status() (st ctl.MediaStatus, faults int, err error) {
 		if err := l.Do(func(int64) {
 			totals := l.Totals()
 			st.Packets += totals.Relayed
+			st.Offloaded += l.Bypasses()
 			st.Dropped += totals.Strangers
 			st.Streams += totals.Streams
 			faults += totals.Faults

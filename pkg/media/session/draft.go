@@ -156,6 +156,9 @@ func (t *Table) commitLocked(d *draft) error {
 		}
 	}
 	s.legs = d.legs
+	if err := t.tuneLocked(s); err != nil && !errors.Is(err, relay.ErrClosed) { // the parties are connected all the same
+		t.log.Warn("media session could not be tuned", "session", s.id, "err", err)
+	}
 	return errors.Join(t.secureLocked(s), t.releaseLocked(left))
 }
 
@@ -285,7 +288,7 @@ func (d *draft) leave(now int64) {
 // account is what is told of a stream.
 func (st *stream) account(l *leg, i int, c quality.Clock) ctl.StreamStats {
 	out := quality.Stats(&st.state, st.said, c)
-	out.Leg, out.Index, out.Kind = l.id, i, st.kind
+	out.Leg, out.Index, out.Kind, out.Recorded, out.Transcoded, out.Faults = l.id, i, st.kind, st.recorded, st.transcoded, st.faults
 	l.base(i).protected(&out)
 	out.Direct = st.notice.direct
 	return out
@@ -315,6 +318,10 @@ func (d *draft) route(now int64) error {
 			if other := l.other(i); other != nil {
 				r.To, r.Media, r.Types = other.relay, flows(st, other), types(st, other)
 			}
+			if st.route.To == r.To { // else it is tuned anew
+				r.Tapped = st.route.Tapped
+			}
+			st.route = r
 			st.relay.SetRoute(r)
 		}
 	}

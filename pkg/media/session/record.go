@@ -13,14 +13,48 @@ import (
 
 // recordVersion begins the fixed part of a session's record. It is another one when what follows
 // changes: a process takes back no session of one that wrote it otherwise.
-const recordVersion = 3
+const recordVersion = 4
 
 // saved is the fixed part of a session's record.
 type saved struct {
-	ID      string
-	Started time.Time
-	Legs    []savedLeg
-	Gone    []ctl.StreamStats
+	ID         string
+	Started    time.Time
+	Legs       []savedLeg
+	Gone       []ctl.StreamStats
+	Recordings []savedRecording
+	Plays      []savedPlay
+}
+
+// savedPlay is what is played to a leg. After a restart it goes on where it would be.
+type savedPlay struct {
+	Ask   ctl.MediaPlay
+	Begun time.Time
+}
+
+func (p *savedPlay) pack(w *pack.Writer) {
+	p.Ask.Pack(w)
+	w.Time(p.Begun)
+}
+
+func (p *savedPlay) unpack(r *pack.Reader) {
+	p.Ask.Unpack(r)
+	p.Begun = r.Time()
+}
+
+// savedRecording is a recording that goes on after a restart.
+type savedRecording struct {
+	Ask    ctl.MediaRecord
+	Paused bool
+}
+
+func (r *savedRecording) pack(w *pack.Writer) {
+	r.Ask.Pack(w)
+	w.Bool(r.Paused)
+}
+
+func (r *savedRecording) unpack(rd *pack.Reader) {
+	r.Ask.Unpack(rd)
+	r.Paused = rd.Bool()
 }
 
 type savedLeg struct {
@@ -45,6 +79,8 @@ func (s *saved) pack(w *pack.Writer) {
 	w.Time(s.Started)
 	pack.WriteList(w, s.Legs, (*savedLeg).pack)
 	pack.WriteList(w, s.Gone, (*ctl.StreamStats).Pack)
+	pack.WriteList(w, s.Recordings, (*savedRecording).pack)
+	pack.WriteList(w, s.Plays, (*savedPlay).pack)
 }
 
 // unpack reads a record whole.
@@ -56,6 +92,8 @@ func (s *saved) unpack(b []byte) error {
 	s.ID, s.Started = r.String(), r.Time()
 	s.Legs = pack.ReadList(&r, (*savedLeg).unpack)
 	s.Gone = pack.ReadList(&r, (*ctl.StreamStats).Unpack)
+	s.Recordings = pack.ReadList(&r, (*savedRecording).unpack)
+	s.Plays = pack.ReadList(&r, (*savedPlay).unpack)
 	if r.Err == nil && (s.ID == "" || len(r.B) != 0) {
 		r.Err = errNoSession
 	}

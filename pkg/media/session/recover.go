@@ -38,6 +38,14 @@ func (t *Table) saveLocked(s *session) error {
 		}
 		rec.Legs = append(rec.Legs, sl)
 	}
+	for _, r := range s.recordings {
+		rec.Recordings = append(rec.Recordings, savedRecording{Ask: r.ask, Paused: r.paused})
+	}
+	for _, v := range s.voices {
+		if v.play != nil {
+			rec.Plays = append(rec.Plays, savedPlay{Ask: v.play.ask, Begun: v.play.begun})
+		}
+	}
 	w := pack.Writer{B: t.fixed[:0]}
 	rec.pack(&w)
 	t.fixed = w.B
@@ -144,6 +152,7 @@ func (t *Table) reviveLocked(f *found, pairs map[netip.AddrPort]*port.Pair) erro
 			if len(states) > 0 {
 				st.state, states = states[0], states[1:]
 				st.watch = quality.Resume(st.state.RTP.Remote())
+				st.notice.secured, st.notice.zrtp = st.state.Secured, st.state.Encrypted
 			}
 			l.streams = append(l.streams, st)
 		}
@@ -154,6 +163,7 @@ func (t *Table) reviveLocked(f *found, pairs map[netip.AddrPort]*port.Pair) erro
 			d.legs[i].with = with
 		}
 	}
+	t.settle(d)
 	if err := t.applyLocked(d); err != nil {
 		return err
 	}
@@ -163,8 +173,52 @@ func (t *Table) reviveLocked(f *found, pairs map[netip.AddrPort]*port.Pair) erro
 	if err := t.secureLocked(s); err != nil { // what it has keys for flows
 		t.log.Error("handshakes of a media session do not go on after the restart", "session", s.id, "err", err)
 	}
+	t.resumeLocked(s, &f.saved)
 	return nil
 }
+
+// resumeLocked goes on with what the box did in a session before the restart. The media does in any case.
+func (t *Table) resumeLocked(s *session, was *saved) {
+	for _, r := range was.Recordings {
+		if err := t.beginLocked(s, r.Ask, r.Paused); err != nil {
+			t.log.Error("recording does not go on after the restart", "session", s.id, "recording", r.Ask.ID, "err", err)
+			t.tellRecording(s, r.Ask.ID, recordingEnded)
+		}
+	}
+	if err := t.tuneLocked(s); err != nil {
+		t.log.Error("media session could not be tuned", "session", s.id, "err", err)
+	}
+	for _, p := range was.Plays {
+		if err := t.replayLocked(s, p); err != nil {
+			t.log.Error("sound does not go on after the restart", "session", s.id, "leg", p.Ask.Leg, "err", err)
+		}
+	}
+}
+
+// replayLocked goes on with what was played, where it would be now.
+func (t *Table) replayLocked(s *session, was savedPlay) error {
+	if t.sounds == nil {
+		return nil
+	}
+	p, err := t.sounds.NewPlayer(&was.Ask, t.cfg.Tones)
+	if err != nil {
+		return err
+	}
+	l := s.leg(was.Ask.Leg)
+	if l == nil {
+		return nil
+	}
+	p.Skip(min(time.Since(was.Begun), maxSkip))
+	for _, st := range l.streams {
+		if v := s.voices[st.relay]; v != nil {
+			return t.playLocked(s, v, p, was.Ask, was.Begun)
+		}
+	}
+	return nil
+}
+
+// maxSkip bounds the work of going on: what has been played for longer is music.
+const maxSkip = time.Minute
 
 // statesOf returns the states of the record's streams, or none if they are of another layout.
 func (f *found) statesOf() []relay.State {

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/coraltele/sanchar/pkg/media/port"
+	"github.com/coraltele/sanchar/pkg/media/recorder"
 	"github.com/coraltele/sanchar/pkg/media/relay"
 	"github.com/coraltele/sanchar/pkg/media/session/snapshot"
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
@@ -86,6 +87,12 @@ var testRange = port.Config{First: 22000, Last: 22999}
 // newRig starts a table; area may be nil for an empty one.
 func newRig(t *testing.T, k *keeper, area *snapshot.Area) *rig {
 	t.Helper()
+	return newRigWith(t, k, area, nil)
+}
+
+// newRigWith starts a table that records on deck, if there is one.
+func newRigWith(t *testing.T, k *keeper, area *snapshot.Area, deck *recorder.Deck) *rig {
+	t.Helper()
 	r := &rig{t: t, area: area, events: make(chan ctl.MediaEvent, 100)}
 	var err error
 	if area == nil {
@@ -103,14 +110,18 @@ func newRig(t *testing.T, k *keeper, area *snapshot.Area) *rig {
 	}
 	r.Table, err = New(Config{Voice: 46, Video: 34}, Deps{
 		Ports: r.pool, Loops: []*relay.Loop{loop}, Area: r.area, Log: log,
-		Tell: func(ev ctl.MediaEvent) { r.events <- ev },
+		Tell: func(ev ctl.MediaEvent) { r.events <- ev }, Deck: deck,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
-	for _, run := range []func(context.Context) error{loop.Run, r.Run} {
+	runs := []func(context.Context) error{loop.Run, r.Run}
+	if deck != nil {
+		runs = append(runs, deck.Run)
+	}
+	for _, run := range runs {
 		wg.Go(func() {
 			if err := run(ctx); err != nil {
 				t.Error(err)
@@ -224,6 +235,12 @@ func (c *call) talk() {
 // again ends a table and starts another on what it left.
 func (r *rig) again(k *keeper) *rig {
 	r.t.Helper()
+	return r.restart(k, nil)
+}
+
+// restart ends a table and starts another on what it left.
+func (r *rig) restart(k *keeper, deck *recorder.Deck) *rig {
+	r.t.Helper()
 	if err := r.Keep(); err != nil {
 		r.t.Fatal(err)
 	}
@@ -237,7 +254,7 @@ func (r *rig) again(k *keeper) *rig {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	next := newRig(r.t, k, area)
+	next := newRigWith(r.t, k, area, deck)
 	if err := errors.Join(next.pool.Adopt(handed), next.Recover(records)); err != nil {
 		r.t.Fatal(err)
 	}

@@ -13,12 +13,18 @@ import (
 
 	"github.com/coraltele/sanchar/pkg/base/problem"
 	"github.com/coraltele/sanchar/pkg/media/ice"
+	"github.com/coraltele/sanchar/pkg/media/offload"
 	"github.com/coraltele/sanchar/pkg/media/port"
 	"github.com/coraltele/sanchar/pkg/media/quality"
+	"github.com/coraltele/sanchar/pkg/media/recorder"
 	"github.com/coraltele/sanchar/pkg/media/relay"
 	"github.com/coraltele/sanchar/pkg/media/secure/handshake"
 	"github.com/coraltele/sanchar/pkg/media/session/snapshot"
+	"github.com/coraltele/sanchar/pkg/media/sound"
+	"github.com/coraltele/sanchar/pkg/media/transcode"
+	"github.com/coraltele/sanchar/pkg/media/work"
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
+	"github.com/coraltele/sanchar/pkg/rtp/tone"
 )
 
 // Limits. The caller is our own switch: they stop a runaway, and keep a record in one piece.
@@ -38,40 +44,50 @@ const fillFirst = 1000
 // Config of a table.
 type Config struct {
 	Voice, Video uint8 // DSCP
+	Tones        tone.Plan
 }
 
 // Table holds the sessions.
 type Table struct {
-	cfg   Config
-	ports *port.Pool
-	loops []*relay.Loop
-	tell  func(ctl.MediaEvent) // must not block
-	log   *slog.Logger
-	busy  chan struct{} // holds a token when the first session came
+	cfg    Config
+	ports  *port.Pool
+	loops  []*relay.Loop
+	tell   func(ctl.MediaEvent) // must not block
+	log    *slog.Logger
+	deck   *recorder.Deck // nil: nothing is recorded
+	work   *work.Pool     // nil: the box speaks to nobody
+	sounds *sound.Library // nil: it plays nothing
+	busy   chan struct{}  // holds a token when the first session came
 
 	identity *handshake.Identity
 	life     context.Context // of handshakes
 	die      context.CancelFunc
 	shakes   sync.WaitGroup
 
-	mu       sync.Mutex // guards what follows; held while a loop does what was decided, some 50 µs
-	sessions map[string]*session
-	area     *snapshot.Area
-	load     map[*relay.Loop]int // streams
-	carried  map[string]carried  // by session and leg
-	parts    [beats]map[*session]struct{}
-	nextPart int
-	fixed    []byte // for records
-	buffer   []byte // for their states
+	mu        sync.Mutex // guards what follows; held while a loop does what was decided, some 50 µs
+	sessions  map[string]*session
+	area      *snapshot.Area
+	load      map[*relay.Loop]int // streams
+	keys      map[*relay.Loop]*transcode.Keys
+	carried   map[string]carried // by session and leg
+	parts     [beats]map[*session]struct{}
+	nextPart  int
+	kernel    *offload.Kernel // nil: all media comes to the sockets
+	questions []offload.Flow  // whose routes are to be found
+	fixed     []byte          // for records
+	buffer    []byte          // for their states
 }
 
 // Deps are what a table works with.
 type Deps struct {
-	Ports *port.Pool
-	Loops []*relay.Loop
-	Area  *snapshot.Area
-	Tell  func(ctl.MediaEvent)
-	Log   *slog.Logger
+	Ports  *port.Pool
+	Loops  []*relay.Loop
+	Area   *snapshot.Area
+	Tell   func(ctl.MediaEvent)
+	Log    *slog.Logger
+	Deck   *recorder.Deck // these may be nil
+	Work   *work.Pool
+	Sounds *sound.Library
 	// Identity is the box's certificate for media; nil makes one for the life of this process.
 	Identity *handshake.Identity
 }
@@ -82,7 +98,7 @@ func New(cfg Config, d Deps) (*Table, error) {
 		return nil, errors.New("session table: no media loop")
 	}
 	t := &Table{
-		cfg: cfg, ports: d.Ports, loops: d.Loops, area: d.Area, tell: d.Tell, log: d.Log,
+		cfg: cfg, ports: d.Ports, loops: d.Loops, area: d.Area, tell: d.Tell, log: d.Log, deck: d.Deck, work: d.Work, sounds: d.Sounds, keys: map[*relay.Loop]*transcode.Keys{},
 		busy: make(chan struct{}, 1), sessions: map[string]*session{}, load: map[*relay.Loop]int{},
 	}
 	if t.identity = d.Identity; t.identity == nil {
@@ -105,13 +121,15 @@ func New(cfg Config, d Deps) (*Table, error) {
 
 // session is one call.
 type session struct {
-	id      string
-	started time.Time
-	loop    *relay.Loop // all streams are on one, so that its goroutine may touch them together
-	part    int         // of the second in which it is looked after
-	legs    []*leg      // in the order in which they came
-	gone    []ctl.StreamStats
-	record  snapshot.Record
+	id                  string
+	started             time.Time
+	loop                *relay.Loop  // all streams are on one, so that its goroutine may touch them together
+	part                int          // of the second in which it is looked after
+	legs                []*leg       // in the order in which they came
+	recordings, stopped []*recording // stopped: until their taps are off
+	voices              map[*relay.Stream]*voice
+	gone                []ctl.StreamStats
+	record              snapshot.Record
 }
 
 // leg is one party.
@@ -143,6 +161,15 @@ type stream struct {
 	agent      *ice.Agent
 	agentOf    string // whom the agent answers
 	notice     notice
+
+	route      relay.Route // as it was last set
+	doctor     quality.Doctor
+	video      video
+	faults     []ctl.MediaFault
+	tapped     bool              // it has sinks
+	recorded   bool              // at some time
+	transcoded string            // "opus>PCMU", at some time
+	taped      []ctl.MediaFormat // that recordings know the party to send
 }
 
 func (s *session) leg(id string) *leg {
@@ -234,6 +261,7 @@ func (t *Table) addLocked(s *session) {
 }
 
 func (t *Table) removeLocked(s *session) {
+	t.hushLocked(s)
 	delete(t.sessions, s.id)
 	delete(t.parts[s.part], s)
 	t.area.Free(s.record)
@@ -274,6 +302,7 @@ func (t *Table) Run(ctx context.Context) error {
 		if err := t.beat(part); err != nil && !errors.Is(err, relay.ErrClosed) {
 			t.log.Warn("media sessions could not be looked after", "err", err)
 		}
+		t.findRoutes()
 		timer.Reset(t.pause())
 	}
 }

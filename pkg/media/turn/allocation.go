@@ -21,7 +21,7 @@ const (
 	maxPermissions  = 32               // the candidates of a party
 	maxChannels     = 16
 	firstChannel    = 0x4000 // RFC 8656 §12
-	lastChannel     = 0x4fff
+	lastChannel     = 0x7ffe // RFC 8656 §12, not followed: it ends at 0x4fff, which older clients do not know
 	packetSize      = 2048
 	dataRoom        = 64 // head and address around what a peer sent
 )

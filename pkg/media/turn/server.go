@@ -53,8 +53,11 @@ type Server struct {
 	cfg   Config
 	nonce [32]byte
 
+	changed chan struct{} // holds a token when the policy is new
+
 	mu     sync.Mutex // guards what follows; held for a datagram at a time
 	policy Policy
+	fault  error
 	limit  *limit
 	allocs map[client]*allocation
 	ofUser map[string]int
@@ -69,7 +72,7 @@ func New(cfg Config) (*Server, error) {
 	if cfg.First == 0 || cfg.Last < cfg.First {
 		return nil, fmt.Errorf("ports %d to %d: no range for relays", cfg.First, cfg.Last)
 	}
-	s := &Server{cfg: cfg, limit: newLimit(), allocs: map[client]*allocation{}, ofUser: map[string]int{}}
+	s := &Server{cfg: cfg, changed: make(chan struct{}, 1), limit: newLimit(), allocs: map[client]*allocation{}, ofUser: map[string]int{}}
 	s.random(s.nonce[:])
 	return s, nil
 }
@@ -87,6 +90,10 @@ func (s *Server) SetPolicy(p Policy) {
 			s.endLocked(c)
 		}
 	}
+	select {
+	case s.changed <- struct{}{}:
+	default: // Run will look
+	}
 }
 
 // Use tells how many ports relay now.
@@ -96,40 +103,106 @@ func (s *Server) Use() int {
 	return len(s.allocs)
 }
 
-// Run serves until ctx ends.
+// Run serves until ctx ends. Its ports are open only while the policy wants something. When they cannot
+// be had Fault says so, and they are tried again.
 func (s *Server) Run(ctx context.Context) error {
-	conns := make([]*net.UDPConn, 0, len(s.cfg.Listen))
-	closeAll := func() (err error) {
-		for _, c := range conns {
-			err = errors.Join(err, c.Close())
+	for ctx.Err() == nil {
+		var retry <-chan time.Time
+		if s.wanted() {
+			err := s.session(ctx)
+			s.setFault(err)
+			if err != nil {
+				s.cfg.Log.Error("clients cannot ask for their address", "err", err)
+				retry = time.After(retryAfter)
+			}
 		}
-		return err
+		if !s.wanted() || retry != nil {
+			select {
+			case <-ctx.Done():
+			case <-s.changed:
+			case <-retry:
+			}
+		}
 	}
-	for _, at := range s.cfg.Listen {
-		fd, err := udpio.Open(at, udpio.Options{ReceiveBuffer: receiveBuffer, PacketInfo: true})
-		if err != nil {
-			return errors.Join(fmt.Errorf("STUN server: %w", err), closeAll())
+	return nil
+}
+
+// retryAfter is when ports that could not be had are tried again: what had them may have been our own
+// predecessor.
+const retryAfter = 5 * time.Second
+
+func (p *Policy) wants() bool { return p.STUN || len(p.Secret) != 0 }
+
+func (s *Server) wanted() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.policy.wants()
+}
+
+// Listening returns where clients may ask: nowhere while the policy wants nothing, or the ports cannot
+// be had.
+func (s *Server) Listening() []netip.AddrPort {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.policy.wants() || s.fault != nil {
+		return nil
+	}
+	return s.cfg.Listen
+}
+
+func (s *Server) setFault(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fault = err
+}
+
+// Fault says why the server does not serve though it should, if it does not.
+func (s *Server) Fault() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.fault
+}
+
+// session serves until the policy wants nothing any more, or ctx ends.
+func (s *Server) session(ctx context.Context) error {
+	conns := make([]*net.UDPConn, 0, len(s.cfg.Listen))
+	defer func() {
+		for _, c := range conns {
+			_ = c.Close() // nothing is left to lose
 		}
-		conn, err := udpio.Conn(fd)
+	}()
+	for _, at := range s.cfg.Listen {
+		conn, err := open(at)
 		if err != nil {
-			return errors.Join(fmt.Errorf("STUN server: %w", err), closeAll())
+			return fmt.Errorf("STUN server: %w", err)
 		}
 		conns = append(conns, conn)
 	}
+	s.setFault(nil)
 	s.cfg.Peers.Refresh(OwnAddresses())
 	var wg sync.WaitGroup
 	for _, conn := range conns {
 		wg.Go(func() { s.serve(conn) })
 	}
 	s.sweep(ctx)
-	err := closeAll()
+	for _, conn := range conns {
+		_ = conn.Close() // ends its goroutine
+	}
 	wg.Wait()
-	s.SetPolicy(Policy{})
+	s.endAll()
 	s.relays.Wait()
-	return err
+	return nil
 }
 
-// sweep ends allocations whose time is over, until ctx ends.
+func open(at netip.AddrPort) (*net.UDPConn, error) {
+	fd, err := udpio.Open(at, udpio.Options{ReceiveBuffer: receiveBuffer, PacketInfo: true})
+	if err != nil {
+		return nil, err
+	}
+	return udpio.Conn(fd)
+}
+
+// sweep ends allocations whose time is over, until ctx ends or nothing is wanted any more.
 func (s *Server) sweep(ctx context.Context) {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
@@ -137,10 +210,22 @@ func (s *Server) sweep(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
+		case <-s.changed:
+			if !s.wanted() {
+				return
+			}
 		case <-tick.C:
 			s.expire()
 			s.cfg.Peers.Refresh(OwnAddresses())
 		}
+	}
+}
+
+func (s *Server) endAll() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.allocs {
+		s.endLocked(c)
 	}
 }
 
@@ -207,7 +292,7 @@ func (s *Server) datagram(out, p []byte, c client) []byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.cfg.Now()
-	if len(p) >= 4 && p[0] >= 0x40 && p[0] <= 0x4f { // RFC 8656 §12.6
+	if len(p) >= 4 && p[0]>>6 == 1 { // RFC 8656 §12.6
 		s.channelDataLocked(p, c, now)
 		return nil
 	}

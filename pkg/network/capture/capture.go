@@ -59,6 +59,8 @@ func (r Request) program() (code []unix.SockFilter, linkType uint16, err error) 
 	nic, nicErr := net.InterfaceByName(r.Iface)
 	if nicErr != nil {
 		faults = append(faults, problem.Fault{Path: "link", Value: r.Iface, Rule: "is a link of the box", Cure: "see the links with: sanchar links"})
+	} else if nic.Flags&net.FlagUp == 0 {
+		faults = append(faults, problem.Fault{Path: "link", Value: r.Iface, Rule: "is switched on", Cure: "switch it on in the network settings"})
 	}
 	if r.Bytes < 0 || r.Bytes > MaxBytes {
 		faults = append(faults, problem.Fault{Path: "bytes", Value: fmt.Sprint(r.Bytes), Rule: fmt.Sprintf("is at most %d", MaxBytes), Cure: "record less, or with a narrower filter"})
@@ -163,6 +165,9 @@ func (s *sniffer) record(ctx context.Context) error {
 		n, oobn, length, err := s.receive(buf[vlanBytes:], oob)
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			break
+		}
+		if errors.Is(err, unix.ENETDOWN) { // said once, when the link goes down: it may come again
+			continue
 		}
 		if err != nil {
 			return fmt.Errorf("capture: %w", err)

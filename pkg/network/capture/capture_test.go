@@ -14,6 +14,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/coraltele/sanchar/pkg/base/problem"
 	"github.com/coraltele/sanchar/pkg/network/onlink"
 	"github.com/coraltele/sanchar/pkg/testkit/netlab"
 )
@@ -103,6 +104,16 @@ func TestWhatIsCapturedOpensInTshark(t *testing.T) {
 	got := tshark(t, host, out.Bytes(), "-e", "ip.dst", "-e", "udp.dstport", "-e", "vlan.id", "-e", "frame.interface_name")
 	if got != "10.26.0.1\t5060\t\tcp-a\n10.27.0.1\t5060\t20\tcp-a" {
 		t.Errorf("tshark reads\n%s", got)
+	}
+}
+
+func TestALinkThatIsOffIsNotCaptured(t *testing.T) {
+	t.Parallel()
+	netlab.New(t).Cable(t, "host", "cp-c")
+	ip(t, "link set cp-c down")
+	err := Request{Iface: "cp-c"}.Check()
+	if f := problem.Of(err).Faults; len(f) != 1 || f[0].Rule != "is switched on" {
+		t.Errorf("got %v", err)
 	}
 }
 

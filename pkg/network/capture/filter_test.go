@@ -213,11 +213,12 @@ func FuzzParse(f *testing.F) {
 }
 
 func ExampleRequest_Check() {
-	err := Request{Iface: "lo", Filter: "sip and port 99999", Time: -1}.Check()
+	err := Request{Iface: "nope", Filter: "sip and port 99999", Time: -1}.Check()
 	for _, f := range problem.Of(err).Faults {
 		fmt.Println(f.Path, f.Value, "-", f.Rule)
 	}
 	// Output:
+	// link nope - is a link of the box
 	// seconds -1ns - is at most 10m0s
 	// filter port 99999 - is a port from 1 to 65535, or with portrange two, the lower first
 }

@@ -85,8 +85,14 @@ func TestAllAddressesAreGivenOnceThenNoneIsLeft(t *testing.T) {
 		}
 		got[a] = n
 	}
+	if u := (Config{Subnets: []Subnet{*s}}).Usage(tab, start); len(u) != 1 || u[0] != (Usage{"voice", "v0", 3, 4}) { // one of four is reserved
+		t.Errorf("usage %+v", u)
+	}
 	if a, ok := lease(t, s, tab, 4, start); ok {
 		t.Errorf("a fourth host got %s of three addresses", a)
+	}
+	if a, ok := lease(t, s, tab, 1, start); !ok || got[a] != 1 {
+		t.Errorf("who has an address is not offered it when all are given: %v, %v", a, ok)
 	}
 	if a, ok := lease(t, s, tab, 0x99, start); !ok || a != s.Reserved[0].Addr {
 		t.Errorf("the reserved address is %v, %v", a, ok)
@@ -331,4 +337,21 @@ func ExampleRange() {
 	r := Range{netip.MustParseAddr("10.0.0.250"), netip.MustParseAddr("10.0.1.4")}
 	fmt.Println(r.size(), r.at(10))
 	// Output: 11 10.0.1.4
+}
+
+// A host for which there is no address left in a large range is the dearest one.
+func BenchmarkDecideWithAFullRange(b *testing.B) {
+	s, tab := voice(), table(b)
+	s.Prefix, s.Ranges = netip.MustParsePrefix("10.20.0.0/16"), []Range{{netip.MustParseAddr("10.20.16.0"), netip.MustParseAddr("10.20.255.254")}}
+	for i := range s.Ranges[0].size() {
+		a := s.Ranges[0].at(i)
+		tab.setLocked(Lease{Zone: s.Zone, Addr: a, Client: a.String(), Begun: start, Expires: start.Add(1000 * time.Hour)})
+	}
+	m := message(b, 1, dhcpv4.MessageTypeDiscover)
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ { // at a hundred questions a second
+		if _, ok := s.decide(tab, m, start.Add(time.Duration(i)*10*time.Millisecond)); ok {
+			b.Fatal("an offer of nothing")
+		}
+	}
 }

@@ -87,7 +87,6 @@ type link struct {
 	work    sync.WaitGroup
 	probing chan struct{} // holds a token for each probe under way
 	rate    rate.Bucket
-	fullTo  time.Time // no unknown host is looked an address for before
 }
 
 func (s *Server) serve(ctx context.Context, sub *Subnet) error {
@@ -122,14 +121,11 @@ func (l *link) receive(ctx context.Context, b []byte, from netip.Addr, now time.
 		return false
 	}
 	sub := l.subnetOf(m, from)
-	if sub == nil || (m.MessageType() == dhcpv4.MessageTypeDiscover && now.Before(l.fullTo)) {
+	if sub == nil {
 		return false
 	}
 	ans, ok := sub.decide(l.table, m, now)
 	if !ok {
-		if m.MessageType() == dhcpv4.MessageTypeDiscover {
-			l.fullTo = now.Add(time.Second) // looking through all addresses costs: not for each message
-		}
 		return false
 	}
 	if ans.taken.IsValid() {

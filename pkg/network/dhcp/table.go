@@ -46,6 +46,7 @@ type Table struct {
 	byClient map[clientKey]netip.Addr
 	byName   map[string]netip.Addr
 	taken    map[netip.Addr]time.Time // found in use by somebody unknown, until then
+	full     map[string]time.Time     // zones whose ranges are, until then
 }
 
 type clientKey struct{ zone, client string }
@@ -54,7 +55,7 @@ type clientKey struct{ zone, client string }
 func OpenTable(path string) (*Table, error) {
 	t := &Table{
 		byAddr: map[netip.Addr]Lease{}, byClient: map[clientKey]netip.Addr{},
-		byName: map[string]netip.Addr{}, taken: map[netip.Addr]time.Time{},
+		byName: map[string]netip.Addr{}, taken: map[netip.Addr]time.Time{}, full: map[string]time.Time{},
 	}
 	log, err := journal.Open(path, journal.Options{}, func(frame []byte) error {
 		var l Lease

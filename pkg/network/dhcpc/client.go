@@ -1,5 +1,5 @@
-// Package dhcpc asks DHCP servers for the IPv4 addresses of links, RFC 2131, and keeps the leases
-// over restarts.
+// Package dhcpc asks DHCP servers for the addresses of links, RFC 2131 and RFC 8415, and keeps the
+// leases over restarts.
 package dhcpc
 
 import (
@@ -17,6 +17,7 @@ import (
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
 	"github.com/insomniacslk/dhcp/dhcpv4/nclient4"
+	"github.com/insomniacslk/dhcp/dhcpv6/nclient6"
 
 	"github.com/coraltele/sanchar/pkg/network/netcfg"
 	"github.com/coraltele/sanchar/pkg/network/workers"
@@ -49,9 +50,13 @@ type Clients struct {
 	workers *workers.Set[settings]
 	dial    func(link string) (asker, error)
 
+	workers6 *workers.Set[settings6]
+	dial6    func(link string) (asker6, error)
+
 	mu      sync.Mutex
 	leases  map[string]Lease
-	changed chan struct{} // closed when leases is replaced
+	leases6 map[string]Lease6
+	changed chan struct{} // closed when one of them is replaced
 }
 
 // settings is what a client tells a server.
@@ -70,7 +75,8 @@ func New(dir string, log *slog.Logger) (*Clients, error) {
 		return nil, err
 	}
 	c := &Clients{dir: dir, log: log, changed: make(chan struct{}), dial: func(link string) (asker, error) { return nclient4.New(link) }}
-	c.workers = workers.New(c.work)
+	c.dial6 = func(link string) (asker6, error) { return nclient6.New(link) }
+	c.workers, c.workers6 = workers.New(c.work), workers.New(c.work6)
 	return c, nil
 }
 
@@ -93,6 +99,7 @@ func (c *Clients) Want(doc netcfg.Document) {
 		}
 	}
 	c.workers.Want(want)
+	c.want6(doc)
 }
 
 // remember publishes a lease that is on disk and still lasts, and returns it.
@@ -110,7 +117,12 @@ func (c *Clients) remember(link string) *nclient4.Lease {
 }
 
 // Run asks until ctx ends.
-func (c *Clients) Run(ctx context.Context) error { return c.workers.Run(ctx) }
+func (c *Clients) Run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	wg.Go(func() { _ = c.workers6.Run(ctx) }) // it ends with ctx only
+	defer wg.Wait()
+	return c.workers.Run(ctx)
+}
 
 // Leases returns the leases of links, and a channel that is closed when they have changed.
 func (c *Clients) Leases() (leases map[string]Lease, changed <-chan struct{}) {

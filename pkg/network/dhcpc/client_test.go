@@ -18,9 +18,15 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/coraltele/sanchar/pkg/network/netcfg"
+	"github.com/coraltele/sanchar/pkg/testkit/netlab"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if code, entered := netlab.Enter(); entered {
+		os.Exit(code)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // server answers as it is told.
 type server struct {

@@ -69,15 +69,15 @@ func checks(cfg Config, d ctl.NetDetail) (all []check) {
 		}})
 		gateways = []string{"uplink"}
 	}
-	names := namer{cfg.Servers}
+	servers := namer{cfg.Servers}
 	all = append(
 		all,
-		check{"dns", "Name servers", gateways, names.check},
+		check{"dns", "Name servers", gateways, servers.check},
 		check{"internet", "Internet", gateways, reach(cfg.Reach).check},
 		check{"time", "Time", timeNeeds(cfg, gateways), clock{cfg}.check},
 	)
 	if cfg.Trunk != "" {
-		all = append(all, check{"trunk", "Trunk " + cfg.Trunk, trunkNeeds(cfg, gateways), trunk{cfg.Trunk, names}.check})
+		all = append(all, check{"trunk", "Trunk " + cfg.Trunk, trunkNeeds(cfg, gateways), trunk{cfg.Trunk, servers}.check})
 	}
 	return all
 }

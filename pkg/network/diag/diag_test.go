@@ -237,7 +237,7 @@ func TestNamesOfTrunks(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
 		"sip.example.com": "sip.example.com 5060", "sip.example.com:5070": "sip.example.com 5070", "192.0.2.1": "192.0.2.1 5060", "[2001:db8::1]:5062": "2001:db8::1 5062",
-		"2001:db8::1": "2001:db8::1 5060", "": "", "a b": "", "x:99999": "", "x\r\nVia: y": "", "x:0": "",
+		"2001:db8::1": "2001:db8::1 5060", "": "", "a b": "", "x:99999": "", "x\r\nVia: y": "", "fe80::1%\r\n": "", "[fe80::1%a b]:5060": "", "x:0": "",
 	} {
 		host, port, err := splitTrunk(text)
 		if got := host + " " + netip.AddrPortFrom(netip.IPv4Unspecified(), port).String()[8:]; (err == nil) != (want != "") || err == nil && got != want {
@@ -264,6 +264,7 @@ func FuzzAnswerLine(f *testing.F) {
 func FuzzSplitTrunk(f *testing.F) {
 	f.Add("sip.example.com:5070")
 	f.Add("[2001:db8::1]:5060")
+	f.Add("::% ") // a zone may hold anything
 	f.Fuzz(func(t *testing.T, text string) {
 		if host, _, err := splitTrunk(text); err == nil && strings.ContainsAny(host, " \r\n<>;@") {
 			t.Errorf("%q", host)

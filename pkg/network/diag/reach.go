@@ -14,8 +14,10 @@ import (
 
 	"github.com/miekg/dns"
 
+	names "github.com/coraltele/sanchar/pkg/network/dns"
 	"github.com/coraltele/sanchar/pkg/network/netmon"
 	"github.com/coraltele/sanchar/pkg/network/ntp"
+	"github.com/coraltele/sanchar/pkg/network/onlink"
 	"github.com/coraltele/sanchar/pkg/network/probe"
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
 )
@@ -41,7 +43,7 @@ func (u uplink) gateway(ctx context.Context) finding {
 	}
 	target := probe.Target{Addr: gw, Iface: u.Link}
 	if gw.IsLinkLocalUnicast() {
-		target.Addr = gw.WithZone(u.Link)
+		target.Addr = gw.WithZone(onlink.Zone(l.Index))
 	}
 	got, took := 0, time.Duration(0)
 	opt := probe.Options{Count: 3, Interval: 200 * time.Millisecond, Timeout: time.Second}
@@ -110,45 +112,8 @@ func (n namer) ask(ctx context.Context, server netip.AddrPort, name string, kind
 	return m, err
 }
 
-// addresses asks the servers one after the other for the addresses of a name.
-func (n namer) addresses(ctx context.Context, name string) (all []netip.Addr, err error) {
-	if a, err := netip.ParseAddr(name); err == nil {
-		return []netip.Addr{a}, nil
-	}
-	err = errors.New("no name server answers")
-	for _, s := range n.servers {
-		for _, kind := range []uint16{dns.TypeA, dns.TypeAAAA} {
-			m, askErr := n.ask(ctx, s, name, kind)
-			if askErr != nil {
-				continue
-			}
-			err = nil
-			all = append(all, addressesOf(m)...)
-		}
-		if err == nil {
-			break
-		}
-	}
-	if err == nil && len(all) == 0 {
-		err = errors.New("it has no address")
-	}
-	return all, err
-}
-
-func addressesOf(m *dns.Msg) (all []netip.Addr) {
-	for _, rr := range m.Answer {
-		var ip net.IP
-		switch r := rr.(type) {
-		case *dns.A:
-			ip = r.A
-		case *dns.AAAA:
-			ip = r.AAAA
-		}
-		if a, ok := netip.AddrFromSlice(ip); ok {
-			all = append(all, a.Unmap())
-		}
-	}
-	return all
+func (n namer) lookup(ctx context.Context, name string) ([]netip.Addr, error) {
+	return names.Lookup(ctx, n.servers, name)
 }
 
 // plain says what went wrong without what only programmers read.
@@ -213,7 +178,7 @@ func (c clock) check(ctx context.Context) finding {
 		st = c.Clock()
 	}
 	if !st.Synced {
-		st = ntp.Measure(ctx, c.Sources)
+		st = ntp.Measure(ctx, c.Sources, namer{c.Servers}.lookup)
 	}
 	if !st.Synced {
 		return failed("no source of the time agrees with others: "+sourceFaults(st), "name other sources; look whether a firewall forbids port 123")

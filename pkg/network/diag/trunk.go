@@ -32,7 +32,7 @@ func splitTrunk(text string) (host string, port uint16, err error) {
 	wrong := problem.Fields("diagnose", []problem.Fault{{
 		Path: "trunk", Value: text, Rule: "is a name or an address, and perhaps a port", Cure: "write it as sip.provider.example or 192.0.2.1:5060",
 	}})
-	if a, err := netip.ParseAddr(text); err == nil {
+	if a, err := netip.ParseAddr(text); err == nil && a.Zone() == "" {
 		return a.String(), sipPort, nil
 	}
 	host, number, err := net.SplitHostPort(text)
@@ -47,8 +47,8 @@ func splitTrunk(text string) (host string, port uint16, err error) {
 }
 
 func hostname(text string) bool {
-	if _, err := netip.ParseAddr(text); err == nil {
-		return true
+	if a, err := netip.ParseAddr(text); err == nil {
+		return a.Zone() == "" // whose text may be anything
 	}
 	bad := strings.ContainsFunc(text, func(r rune) bool {
 		return !(r == '.' || r == '-' || r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z')
@@ -67,7 +67,7 @@ func (t trunk) check(ctx context.Context) finding {
 	if err != nil {
 		return failed("its name cannot be read", "write it as sip.provider.example or 192.0.2.1:5060")
 	}
-	addrs, err := t.names.addresses(ctx, host)
+	addrs, err := t.names.lookup(ctx, host)
 	if err != nil {
 		return failed(host+": "+err.Error(), "compare the name with what the provider wrote")
 	}

@@ -249,6 +249,21 @@ func TestADeadServerIsGoneAround(t *testing.T) {
 	}
 }
 
+func TestNamesAreLookedUp(t *testing.T) {
+	t.Parallel()
+	up := serve(t, public(t))
+	dead := netip.MustParseAddrPort("127.0.0.1:1")
+	for name, want := range map[string]string{"www.example": "203.0.113.7", "192.0.2.9": "192.0.2.9", "gone.example": ""} {
+		got, err := Lookup(t.Context(), []netip.AddrPort{dead, up.at}, name)
+		if (err == nil) != (want != "") || err == nil && got[0].String() != want {
+			t.Errorf("%s: %v, %v", name, got, err)
+		}
+	}
+	if _, err := Lookup(t.Context(), nil, "www.example"); err == nil {
+		t.Error("without servers")
+	}
+}
+
 func TestNoServerIsServfail(t *testing.T) {
 	t.Parallel()
 	s := New(Config{}, nil, slog.New(slog.DiscardHandler))

@@ -8,7 +8,7 @@ import (
 
 // Conflicts says in words what of a document cannot work beside what the box itself listens on.
 func Conflicts(doc netcfg.Document, facts Facts) (faults []string) {
-	own := portRanges(facts.SIPUDP)
+	own := append(portRanges(facts.SIPUDP), portRanges(facts.STUN)...)
 	if facts.Media.Last > 0 {
 		own = append(own, facts.Media)
 	}

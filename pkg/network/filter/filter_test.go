@@ -30,7 +30,7 @@ func load(t testing.TB, file string) (doc netcfg.Document) {
 // open are the daemons as they listen on a box.
 func open() Facts {
 	return Facts{
-		SIPUDP: []uint16{5060}, SIPStream: []uint16{5060, 5061}, Media: ruleset.PortRange{First: 20000, Last: 29999},
+		SIPUDP: []uint16{5060}, SIPStream: []uint16{5060, 5061}, STUN: []uint16{3478}, Media: ruleset.PortRange{First: 20000, Last: 29999},
 		Page: 443, Provision: 8443,
 		Addresses: map[string][]netip.Prefix{"wan1": {netip.MustParsePrefix("198.51.100.7/24"), netip.MustParsePrefix("fe80::7/64")}},
 	}

@@ -195,7 +195,11 @@ func (f portForward) first() uint16 {
 
 // outer are the ports that come in, inner those that they become.
 func (f portForward) outer() ruleset.Statement {
-	return ruleset.Ports{Protocol: f.protocol, Side: ruleset.Dst, Ranges: []ruleset.PortRange{{First: f.Ports.First, Last: f.Ports.Last}}}
+	return ruleset.Ports{Protocol: f.protocol, Side: ruleset.Dst, Ranges: f.ports()}
+}
+
+func (f portForward) ports() []ruleset.PortRange {
+	return []ruleset.PortRange{{First: f.Ports.First, Last: f.Ports.Last}}
 }
 
 func (f portForward) inner() ruleset.Statement {
@@ -229,8 +233,9 @@ func (f portForward) in(b *builder) (rules []ruleset.Rule) {
 	rules = append(rules, b.rule("nat.forward."+f.Name, f.says(), append(match, f.at(), f.outer(), f.action())...))
 	links, _ := b.hairpin(f.Zone, f.To.Addr)
 	if at := f.outsideAddresses(b); f.Hairpin && len(links) > 0 && len(at) > 0 {
+		match := append([]ruleset.Statement{ruleset.Interface{Names: links}}, within(ruleset.Src, f.sources)...)
 		rules = append(rules, b.rule("nat.forward."+f.Name+".hairpin", f.says()+", for hosts inside too",
-			ruleset.Interface{Names: links}, ruleset.Addresses{Side: ruleset.Dst, Prefixes: at}, f.outer(), f.action()))
+			append(match, ruleset.Addresses{Side: ruleset.Dst, Prefixes: at}, f.outer(), f.action())...))
 	}
 	return rules
 }
@@ -256,15 +261,23 @@ func (f portForward) back(b *builder) []ruleset.Rule {
 	return b.turnBack("nat.forward."+f.Name+".back", home, f.To.Addr)
 }
 
-// forwarded lets translated connections through, each by the forward that made it.
+// forwarded lets translated connections through, each by the forward that made it: the host may be
+// reached by other translations, too, which open nothing.
 func (b *builder) forwarded() (rules []ruleset.Rule) {
 	for _, f := range b.forwards() {
 		links := slices.Clone(f.zone.links)
 		if inside, _ := b.hairpin(f.Zone, f.To.Addr); f.Hairpin {
 			links = append(links, inside...)
 		}
-		rules = append(rules, b.rule("through.forward."+f.Name, f.says(), ruleset.Interface{Names: links}, ruleset.Translated{},
-			ruleset.Addresses{Side: ruleset.Dst, Prefixes: one(f.To.Addr)}, f.inner(), ruleset.Accept{}))
+		match := append([]ruleset.Statement{ruleset.Interface{Names: links}, ruleset.Translated{}}, within(ruleset.Src, f.sources)...)
+		rules = append(rules, b.rule("through.forward."+f.Name, f.says(), append(match,
+			ruleset.Addresses{Side: ruleset.Dst, Prefixes: one(f.To.Addr)}, f.inner(), ruleset.OriginalPorts{Ranges: f.ports()}, ruleset.Accept{})...))
+	}
+	for _, o := range b.doc.NAT.OneToOne {
+		if links, home := b.hairpin(o.Zone, o.Inside.Addr); o.Hairpin && len(links) > 0 && len(home.links) > 0 && !home.Isolated {
+			rules = append(rules, b.rule("through.one."+o.Name, "Hosts beside "+o.Inside.String()+" reach it by "+o.Outside.String(),
+				home.in(), home.out(), ruleset.Translated{}, ruleset.Addresses{Side: ruleset.Dst, Prefixes: one(o.Inside.Addr)}, ruleset.Accept{}))
+		}
 	}
 	return rules
 }

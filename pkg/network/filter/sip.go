@@ -80,12 +80,13 @@ func (b *builder) raw() {
 	})
 }
 
-// media is the range of media ports, if mediad has told it.
+// media are the ports of mediad, if it has told them.
 func (b *builder) media() []ruleset.PortRange {
-	if b.facts.Media.Last == 0 {
-		return nil
+	ranges := portRanges(b.facts.STUN)
+	if b.facts.Media.Last > 0 {
+		ranges = append(ranges, b.facts.Media)
 	}
-	return []ruleset.PortRange{b.facts.Media}
+	return ranges
 }
 
 func portRanges(ports []uint16) (out []ruleset.PortRange) {

@@ -22,24 +22,27 @@ import (
 // askLimit is how long a daemon may take to say what it listens on.
 const askLimit = 2 * time.Second
 
-// ask gathers the facts: those that nobody tells now stay as they were.
-func (g *Guard) ask(ctx context.Context, old filter.Facts, links []ctl.Link) filter.Facts {
+// ask gathers the facts: those that nobody tells now stay as they were. It reports whether all have told.
+func (g *Guard) ask(ctx context.Context, old filter.Facts, links []ctl.Link) (facts filter.Facts, complete bool) {
 	ctx, cancel := context.WithTimeout(ctx, askLimit)
 	defer cancel()
-	facts := old
-	if st, err := g.cfg.Switch.Status(ctx); err == nil && len(st.Listeners) > 0 {
-		facts.SIPUDP, facts.SIPStream = sipPorts(st.Listeners)
+	facts = old
+	sw, swErr := g.cfg.Switch.Status(ctx)
+	if swErr == nil {
+		facts.SIPUDP, facts.SIPStream = sipPorts(sw.Listeners)
 	}
-	if st, err := g.cfg.Media.Status(ctx); err == nil && st.Ports.Last > 0 {
-		facts.Media = ruleset.PortRange{First: st.Ports.First, Last: st.Ports.Last}
+	media, mediaErr := g.cfg.Media.Status(ctx)
+	if mediaErr == nil {
+		facts.Media, facts.STUN = ruleset.PortRange{First: media.Ports.First, Last: media.Ports.Last}, reachedAt(media.STUN)
 	}
-	if st, err := g.cfg.Admin.Status(ctx); err == nil && st.Page != "" {
-		facts.Page = portOf(st.Page)
+	admin, adminErr := g.cfg.Admin.Status(ctx)
+	if adminErr == nil && admin.Page != "" {
+		facts.Page = portOf(admin.Page)
 	}
 	if links != nil {
 		facts.Addresses = addresses(links)
 	}
-	return facts
+	return facts, swErr == nil && mediaErr == nil && adminErr == nil
 }
 
 func sipPorts(listeners []ctl.Listener) (udp, stream []uint16) {
@@ -53,6 +56,16 @@ func sipPorts(listeners []ctl.Listener) (udp, stream []uint16) {
 		}
 	}
 	return sorted(udp), sorted(stream)
+}
+
+// reachedAt returns the ports that others than the box itself reach.
+func reachedAt(all []netip.AddrPort) (ports []uint16) {
+	for _, a := range all {
+		if !a.Addr().IsLoopback() {
+			ports = append(ports, a.Port())
+		}
+	}
+	return sorted(ports)
 }
 
 func sorted(ports []uint16) []uint16 {

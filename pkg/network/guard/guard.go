@@ -194,12 +194,11 @@ func (g *Guard) followFacts(ctx context.Context) {
 
 // take asks what there is now and reports whether all have told. A daemon that does not answer keeps
 // the ports that it had.
-func (g *Guard) take(ctx context.Context, links []ctl.Link) (complete bool) {
+func (g *Guard) take(ctx context.Context, links []ctl.Link) bool {
 	g.mu.Lock()
 	old := g.facts
 	g.mu.Unlock()
-	facts := g.ask(ctx, old, links)
-	complete = len(facts.SIPUDP) > 0 && facts.Media.Last > 0 && facts.Page > 0
+	facts, complete := g.ask(ctx, old, links)
 	if same(old, facts) {
 		g.retry()
 		return complete

@@ -36,6 +36,7 @@ func startDaemons(t *testing.T) *daemons {
 	d := &daemons{dir: t.TempDir(), events: make(chan ctl.SwitchEvent, 100)}
 	d.listen("198.18.1.1:5060")
 	d.media.Ports = ctl.PortUse{First: 20000, Last: 29999}
+	d.media.STUN = []netip.AddrPort{netip.MustParseAddrPort("0.0.0.0:3478"), netip.MustParseAddrPort("[::]:3478"), netip.MustParseAddrPort("127.0.0.1:9")}
 	d.admin.Page = "https://box.test:8443"
 	ctx, cancel := context.WithCancel(context.Background())
 	t.Cleanup(func() { cancel(); d.serves.Wait() })
@@ -147,6 +148,10 @@ func TestTheFilterFollowsWhatDaemonsListenOn(t *testing.T) {
 	await(t, "SIP, media and page are open", func() bool {
 		return g.has(t, "box.phones.sip") && g.has(t, "box.phones.media") && g.has(t, "box.office.page")
 	})
+	echo(t, s.box, "198.18.2.1:3478")
+	if got := datagram(t, s.phone, "198.18.2.2:4000", "198.18.2.1:3478", patience); got == "" {
+		t.Error("a phone cannot ask for its address")
+	}
 	echo(t, s.box, "198.18.2.1:5070")
 	if got := datagram(t, s.phone, "198.18.2.2:4000", "198.18.2.1:5070", moment); got != "" {
 		t.Errorf("a port is open that nobody listens on: %q", got)

@@ -149,7 +149,7 @@ func (k *link) open6(ctx context.Context, nic *net.Interface) error {
 		return err
 	}
 	group := netip.MustParseAddr("ff02::fb")
-	k.socks = append(k.socks, &sock{c, netip.AddrPortFrom(group.WithZone(k.Iface), port)})
+	k.socks = append(k.socks, &sock{c, netip.AddrPortFrom(group.WithZone(onlink.Zone(nic.Index)), port)})
 	p := ipv6.NewPacketConn(c)
 	return errors.Join(p.JoinGroup(nic, &net.UDPAddr{IP: group.AsSlice()}), p.SetMulticastInterface(nic),
 		p.SetMulticastHopLimit(255), p.SetMulticastLoopback(false))

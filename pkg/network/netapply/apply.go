@@ -59,6 +59,10 @@ func (a *Applier) Plan(doc netcfg.Document, facts netplan.Facts) (p Plan, err er
 	return p, err
 }
 
+// errLater marks a step that needs something else first, as a peer's name needs an uplink. It is tried
+// again at the next comparison, and is no reason to take a change back.
+var errLater = errors.New("it is tried again")
+
 // errUnsettled says that somebody else changes what we set.
 var errUnsettled = errors.New("the network does not stay as it was set: another program changes it too")
 
@@ -94,25 +98,30 @@ func (a *Applier) filter(ctx context.Context, doc netcfg.Document) error {
 	return nil
 }
 
-// round does what one comparison finds. Left is how much it found.
+// round does what one comparison finds. Left is how much it found, without what must come later.
 func (a *Applier) round(ctx context.Context, doc netcfg.Document, facts netplan.Facts) (done, left int, err error) {
 	p, _, err := a.steps(doc, facts)
 	if err != nil {
 		return 0, 0, err
 	}
 	var errs []error
+	later := 0
 	for _, s := range p.Steps {
 		if err := ctx.Err(); err != nil {
 			return done, 0, err
 		}
 		if err := a.system.Do(s, doc); err != nil {
 			a.log.Warn("network step failed", "err", err)
-			errs = append(errs, err)
+			if errors.Is(err, errLater) {
+				later++
+			} else {
+				errs = append(errs, err)
+			}
 			continue
 		}
 		done++
 	}
-	return done, len(p.Steps), errors.Join(errs...)
+	return done, len(p.Steps) - later, errors.Join(errs...)
 }
 
 func (a *Applier) steps(doc netcfg.Document, facts netplan.Facts) (p netplan.Plan, have netplan.State, err error) {

@@ -89,9 +89,21 @@ func (k *Kernel) do(s netplan.Step, doc netcfg.Document) error {
 	case netplan.RemoveQueue:
 		return removeQueue(s.Queue)
 	case netplan.Set:
-		return set(s.Settings)
+		return k.set(s)
 	}
 	return errors.ErrUnsupported
+}
+
+// set writes settings. A link that listens to routers from now on asks for them; one that is off, or
+// new, will do so by itself, so that it need not succeed.
+func (k *Kernel) set(s netplan.Step) error {
+	err := set(s.Settings)
+	if err == nil && listens(s.Settings) {
+		if err := solicit(s.Link.Name); err != nil {
+			k.log.Debug("routers are not asked", "iface", s.Link.Name, "err", err)
+		}
+	}
+	return err
 }
 
 // set writes settings, all that can be.

@@ -2,6 +2,7 @@ package netapply
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -9,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/vishvananda/netlink"
@@ -47,8 +49,8 @@ func (k *Kernel) setTunnel(s netplan.Step, doc netcfg.Document) (err error) {
 	if err := client.ConfigureDevice(s.Tunnel.Link, config); err != nil {
 		return err
 	}
-	if unresolved != nil {
-		return unresolved
+	if unresolved != nil { // the alias stays as it is, so that the next comparison finds the tunnel unfinished
+		return errors.Join(errLater, unresolved)
 	}
 	link, err := netlink.LinkByName(s.Tunnel.Link)
 	if err != nil {
@@ -90,15 +92,28 @@ func endpointOf(doc netcfg.Document, link, publicKey string) string {
 	return ""
 }
 
+// resolveTime bounds the search for a peer's name: without an uplink nobody answers.
+const resolveTime = 3 * time.Second
+
 func resolve(endpoint string) (*net.UDPAddr, error) {
 	if endpoint == "" {
 		return nil, nil //nolint:nilnil // no endpoint is what a peer that calls us has
 	}
-	addr, err := net.ResolveUDPAddr("udp", endpoint)
+	host, port, err := net.SplitHostPort(endpoint)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), resolveTime)
+	defer cancel()
+	found, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 	if err != nil {
 		return nil, fmt.Errorf("find the peer %s: %w", endpoint, err)
 	}
-	return addr, nil
+	number, err := strconv.ParseUint(port, 10, 16)
+	if err != nil {
+		return nil, err
+	}
+	return net.UDPAddrFromAddrPort(netip.AddrPortFrom(found[0].Unmap(), uint16(number))), nil
 }
 
 // tunnels returns what is inside of the links of kind WireGuard.

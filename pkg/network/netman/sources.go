@@ -78,10 +78,14 @@ func (n *Network) Facts() (netplan.Facts, <-chan struct{}) {
 	n.mu.Lock()
 	changed := n.changed
 	n.mu.Unlock()
-	facts := netplan.Facts{Leases: map[string]netplan.Lease{}, Failed: map[string]bool{}}
+	facts := netplan.Facts{Leases: map[string]netplan.Lease{}, Leases6: map[string]netplan.Lease6{}, Failed: map[string]bool{}}
 	leases, _ := n.clients.Leases()
 	for link, l := range leases {
 		facts.Leases[link] = netplan.Lease{Address: l.Address, Router: l.Router}
+	}
+	leases6, _ := n.clients.Leases6()
+	for link, l := range leases6 {
+		facts.Leases6[link] = netplan.Lease6{Address: l.Address, Prefix: l.Prefix}
 	}
 	states, _ := n.checker.States()
 	for name, s := range states {
@@ -96,7 +100,15 @@ func (n *Network) Leases() (all []ctl.NetLease) {
 	for link, l := range leases {
 		all = append(all, ctl.NetLease{Link: link, Address: l.Address, Router: l.Router, DNS: l.DNS, Server: l.Server, Until: l.Until})
 	}
-	slices.SortFunc(all, func(a, b ctl.NetLease) int { return cmp.Compare(a.Link, b.Link) })
+	leases6, _ := n.clients.Leases6()
+	for link, l := range leases6 {
+		address := l.Prefix
+		if l.Address.IsValid() {
+			address = netip.PrefixFrom(l.Address, l.Address.BitLen())
+		}
+		all = append(all, ctl.NetLease{Link: link, Address: address, DNS: l.DNS, Until: l.Until})
+	}
+	slices.SortStableFunc(all, func(a, b ctl.NetLease) int { return cmp.Compare(a.Link, b.Link) })
 	return all
 }
 

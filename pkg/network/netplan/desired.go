@@ -101,6 +101,26 @@ func (w *wanted) addresses() {
 			w.Addrs = append(w.Addrs, Addr{Link: f.Link, Prefix: lease.Address, Ours: true})
 		}
 	}
+	for _, f := range w.doc.Interfaces {
+		w.leased6(f)
+	}
+}
+
+// leased6 adds what DHCPv6 servers gave: the link's own address, and for the link that a prefix is
+// delegated to the first address of its first network.
+func (w *wanted) leased6(f netcfg.Interface) {
+	lease, ok := w.facts.Leases6[f.Link]
+	if !ok || f.DHCP6 == nil || w.facts.NoIPv6 {
+		return
+	}
+	if f.DHCP6.Address && lease.Address.IsValid() && !w.has(lease.Address) {
+		w.Addrs = append(w.Addrs, Addr{Link: f.Link, Prefix: netip.PrefixFrom(lease.Address, lease.Address.BitLen()), Ours: true})
+	}
+	if inside := f.DHCP6.DelegateTo; inside != "" && lease.Prefix.IsValid() {
+		if first := lease.Prefix.Masked().Addr().Next(); !w.has(first) {
+			w.Addrs = append(w.Addrs, Addr{Link: inside, Prefix: netip.PrefixFrom(first, 64), Ours: true})
+		}
+	}
 }
 
 func (w *wanted) has(a netip.Addr) bool {

@@ -45,6 +45,7 @@ func office(t testing.TB) netcfg.Document {
 func facts() Facts {
 	return Facts{
 		Leases:    map[string]Lease{"eth0": {Address: netip.MustParsePrefix("203.0.113.77/24"), Router: netip.MustParseAddr("203.0.113.1")}},
+		Leases6:   map[string]Lease6{"eth0": {Prefix: netip.MustParsePrefix("2001:db8:100::/56")}},
 		Gateways6: map[string]netip.Addr{"eth0": netip.MustParseAddr("fe80::1")},
 	}
 }

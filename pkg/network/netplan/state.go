@@ -141,6 +141,7 @@ type Queue struct {
 // Facts is what the document leaves to the network.
 type Facts struct {
 	Leases    map[string]Lease      // by link
+	Leases6   map[string]Lease6     // by link
 	Gateways6 map[string]netip.Addr // default routers that advertised themselves, by link
 	Failed    map[string]bool       // uplinks that failed their check, by name
 	NoIPv6    bool                  // the kernel has none
@@ -150,6 +151,12 @@ type Facts struct {
 type Lease struct {
 	Address netip.Prefix
 	Router  netip.Addr
+}
+
+// Lease6 is what a DHCPv6 server gave a link: an address, a prefix for hosts inside, or both.
+type Lease6 struct {
+	Address netip.Addr
+	Prefix  netip.Prefix
 }
 
 func orderRoutes(a, b Route) int {

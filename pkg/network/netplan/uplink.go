@@ -43,8 +43,9 @@ func (w *wanted) gateway(u netcfg.Uplink, v6 bool) (via netip.Addr, ok bool) {
 	switch {
 	case v6 && u.Gateway6.IsValid():
 		return u.Gateway6.Addr, true
-	case v6:
+	case v6 && f.SLAAC:
 		via = w.facts.Gateways6[u.Link]
+	case v6:
 	case u.Gateway4.IsValid():
 		return u.Gateway4.Addr, true
 	case f.DHCP4 != nil && !f.DHCP4.IgnoreRouter:

@@ -97,6 +97,9 @@ func (e *encoder) kernelState(s ruleset.Statement) {
 		e.add(&expr.Ct{Key: expr.CtKeySTATE, Register: reg1}, and(native(uint32(s.States))), different(native(0)))
 	case ruleset.Translated:
 		e.add(&expr.Ct{Key: expr.CtKeySTATUS, Register: reg1}, and(native(statusDNAT)), different(native(0)))
+	case ruleset.OriginalPorts:
+		e.add(&expr.Ct{Key: expr.CtKeyPROTODST, Register: reg1, Direction: originalDirection})
+		e.portRanges(s.Ranges)
 	case ruleset.Local:
 		e.local(s)
 	case ruleset.Spoofed:
@@ -120,6 +123,9 @@ func (e *encoder) local(l ruleset.Local) {
 		e.add(equal(native(unix.RTN_LOCAL)))
 	}
 }
+
+// originalDirection is that of a connection's first packet (IP_CT_DIR_ORIGINAL).
+const originalDirection = 0
 
 // statusDNAT is the bit of a connection whose destination was translated (linux/netfilter/nf_conntrack_common.h).
 const statusDNAT = 1 << 5
@@ -171,8 +177,12 @@ func (e *encoder) ports(p ruleset.Ports) {
 		offset = dstPort
 	}
 	e.add(&expr.Payload{DestRegister: reg1, Base: expr.PayloadBaseTransportHeader, Offset: offset, Len: 2})
-	spans := make([]span, len(p.Ranges))
-	for i, r := range p.Ranges {
+	e.portRanges(p.Ranges)
+}
+
+func (e *encoder) portRanges(ranges []ruleset.PortRange) {
+	spans := make([]span, len(ranges))
+	for i, r := range ranges {
 		spans[i] = span{binaryutil.BigEndian.PutUint16(r.First), binaryutil.BigEndian.PutUint16(r.Last)}
 	}
 	e.within(nftables.TypeInetService, spans, false)

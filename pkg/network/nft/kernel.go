@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/google/nftables"
-	"github.com/google/nftables/userdata"
 	"github.com/mdlayher/netlink"
 
 	"github.com/coraltele/sanchar/pkg/network/ruleset"
@@ -36,15 +35,11 @@ type Kernel struct {
 func New(ns int) *Kernel { return &Kernel{ns: ns} }
 
 func (k *Kernel) conn() (*nftables.Conn, error) {
-	return nftables.New(nftables.WithNetNSFd(k.ns), nftables.WithSockOptions(func(c *netlink.Conn) error {
-		if err := c.SetReadBuffer(socketBuffer); err != nil {
-			return err
-		}
-		if err := c.SetWriteBuffer(socketBuffer); err != nil {
-			return err
-		}
-		return c.SetDeadline(time.Now().Add(answerLimit))
-	}))
+	return nftables.New(nftables.WithNetNSFd(k.ns), nftables.WithSockOptions(socketOptions))
+}
+
+func socketOptions(c *netlink.Conn) error {
+	return errors.Join(c.SetReadBuffer(socketBuffer), c.SetWriteBuffer(socketBuffer), c.SetDeadline(time.Now().Add(answerLimit)))
 }
 
 func table() *nftables.Table {
@@ -60,14 +55,18 @@ func (k *Kernel) Apply(r *ruleset.Ruleset) (changed bool, err error) {
 	if err != nil {
 		return false, fmt.Errorf("open the packet filter: %w", err)
 	}
-	have, err := read(c)
+	b := &batch{conn: c, table: table()}
+	have, err := k.read(c)
+	if err == nil && have.holds(r) {
+		return false, nil
+	}
+	if err != nil && have != nil && have.exists { // somebody put into it what cannot be read: it is made anew
+		c.DelTable(b.table)
+		have, err = &present{}, nil
+	}
 	if err != nil {
 		return false, err
 	}
-	if have.holds(r) {
-		return false, nil
-	}
-	b := &batch{conn: c, table: table()}
 	if err := b.replace(have, r); err != nil {
 		return false, fmt.Errorf("make the ruleset: %w", err)
 	}
@@ -95,7 +94,7 @@ func (k *Kernel) Remove() error {
 	if err != nil {
 		return fmt.Errorf("open the packet filter: %w", err)
 	}
-	have, err := read(c)
+	have, err := k.read(c)
 	if err != nil || !have.exists {
 		return err
 	}
@@ -112,7 +111,7 @@ func (k *Kernel) Holds(r *ruleset.Ruleset) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("open the packet filter: %w", err)
 	}
-	have, err := read(c)
+	have, err := k.read(c)
 	return err == nil && have.holds(r), err
 }
 
@@ -167,8 +166,8 @@ type present struct {
 	counters []string
 }
 
-func read(c *nftables.Conn) (*present, error) {
-	p := &present{chains: map[string]*nftables.Chain{}, rules: map[string][]string{}, sets: map[string]*nftables.Set{}}
+func (k *Kernel) read(c *nftables.Conn) (*present, error) {
+	p := &present{chains: map[string]*nftables.Chain{}, sets: map[string]*nftables.Set{}}
 	tables, err := c.ListTablesOfFamily(nftables.TableFamilyINet)
 	if err != nil {
 		return nil, fmt.Errorf("list tables: %w", err)
@@ -178,10 +177,11 @@ func read(c *nftables.Conn) (*present, error) {
 	}
 	for _, part := range []func(*nftables.Conn) error{p.readChains, p.readSets, p.readCounters} {
 		if err := part(c); err != nil {
-			return nil, err
+			return p, err
 		}
 	}
-	return p, nil
+	p.rules, err = k.comments()
+	return p, err
 }
 
 func (p *present) readChains(c *nftables.Conn) error {
@@ -194,14 +194,6 @@ func (p *present) readChains(c *nftables.Conn) error {
 			continue
 		}
 		p.chains[chain.Name] = chain
-		rules, err := c.GetRules(table(), chain)
-		if err != nil {
-			return fmt.Errorf("list the rules of %s: %w", chain.Name, err)
-		}
-		for _, rule := range rules {
-			name, _ := userdata.GetString(rule.UserData, userdata.TypeComment)
-			p.rules[chain.Name] = append(p.rules[chain.Name], name)
-		}
 	}
 	return nil
 }
@@ -297,7 +289,7 @@ func (k *Kernel) Generation() (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("open the packet filter: %w", err)
 	}
-	have, err := read(c)
+	have, err := k.read(c)
 	if err != nil {
 		return "", err
 	}

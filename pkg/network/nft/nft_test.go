@@ -149,6 +149,7 @@ func TestWhatIsChangedByHandIsRepaired(t *testing.T) {
 	for _, by := range []string{
 		"flush chain inet sanchar to-box", "add rule inet sanchar to-box accept", "add chain inet sanchar more",
 		"add chain inet sanchar to-box { policy accept ; }", "delete table inet sanchar",
+		"add rule inet sanchar through meta l4proto tcp ct original proto-dst 80 accept", "add set inet sanchar odd { typeof ip saddr . meta cgroup; }",
 	} {
 		apply(t, lab.Box, office, by == "flush chain inet sanchar to-box")
 		lab.Box.Output(t, "nft", by)

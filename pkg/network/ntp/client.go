@@ -85,9 +85,12 @@ type Client struct {
 	set     bool        // the clock was right once
 }
 
+// Lookup finds the addresses of a source.
+type Lookup func(ctx context.Context, name string) ([]netip.Addr, error)
+
 // NewClient returns a client of sources, which are names or addresses. Without a clock it changes none.
-func NewClient(sources []string, clock Clock, log *slog.Logger) *Client {
-	c := &Client{names: sources[:min(len(sources), maxSources)], clock: clock, log: log, query: ask}
+func NewClient(sources []string, lookup Lookup, clock Clock, log *slog.Logger) *Client {
+	c := &Client{names: sources[:min(len(sources), maxSources)], clock: clock, log: log, query: lookup.ask}
 	c.samples, c.sources = make([]sample, len(c.names)), make([]Source, len(c.names))
 	c.resume = make([]time.Time, len(c.names))
 	for i, name := range c.names {
@@ -266,20 +269,19 @@ func referenceOf(a netip.Addr) (id [4]byte) {
 }
 
 // ask sends one question.
-func ask(ctx context.Context, name string) (r *ntp.Response, from netip.Addr, err error) {
-	r, err = ntp.QueryWithOptions(name, ntp.QueryOptions{Timeout: askTime, Dialer: func(_, remote string) (net.Conn, error) {
-		c, err := new(net.Dialer).DialContext(ctx, "udp", remote)
-		if err == nil {
-			from = c.RemoteAddr().(*net.UDPAddr).AddrPort().Addr().Unmap()
-		}
-		return c, err
-	}})
+func (lookup Lookup) ask(ctx context.Context, name string) (r *ntp.Response, from netip.Addr, err error) {
+	found, err := lookup(ctx, name)
+	if err != nil {
+		return nil, from, err
+	}
+	from = found[0]
+	r, err = ntp.QueryWithOptions(netip.AddrPortFrom(from, port).String(), ntp.QueryOptions{Timeout: askTime})
 	return r, from, err
 }
 
 // Measure asks sources once and changes nothing.
-func Measure(ctx context.Context, sources []string) State {
-	c := NewClient(sources, nil, slog.New(slog.DiscardHandler))
+func Measure(ctx context.Context, sources []string, lookup Lookup) State {
+	c := NewClient(sources, lookup, nil, slog.New(slog.DiscardHandler))
 	c.round(ctx)
 	return c.State()
 }

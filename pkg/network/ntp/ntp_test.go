@@ -87,7 +87,7 @@ func TestTheClockIsSteppedOnceThenSlewed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		clock := &moved{}
 		offset := 3 * time.Hour
-		c := NewClient([]string{"a", "b", "dead"}, clock, quiet())
+		c := NewClient([]string{"a", "b", "dead"}, nil, clock, quiet())
 		c.query = answering(&offset)
 		if st := c.State(); st.Synced || st.Leap != leapUnknown {
 			t.Errorf("before it began: %+v", st)
@@ -123,7 +123,7 @@ func TestWithoutSourcesTheClockIsHeldForAWhile(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		offset := time.Millisecond
-		c := NewClient([]string{"a"}, nil, quiet())
+		c := NewClient([]string{"a"}, nil, nil, quiet())
 		c.query = answering(&offset)
 		c.round(t.Context())
 		c.query = func(context.Context, string) (*ntp.Response, netip.Addr, error) {
@@ -148,7 +148,7 @@ func TestAKissIsObeyed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		asked := 0
-		c := NewClient([]string{"a"}, nil, quiet())
+		c := NewClient([]string{"a"}, nil, nil, quiet())
 		c.query = func(context.Context, string) (*ntp.Response, netip.Addr, error) {
 			asked++
 			return &ntp.Response{Stratum: 0, KissCode: "RATE"}, netip.Addr{}, nil
@@ -229,7 +229,7 @@ func TestAHostGetsTheTimeOfTheBox(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	c := NewClient([]string{"10.24.0.1"}, nil, quiet())
+	c := NewClient([]string{"10.24.0.1"}, nil, nil, quiet())
 	c.query = func(context.Context, string) (*ntp.Response, netip.Addr, error) {
 		r, err := ntp.QueryWithOptions("10.24.0.1", ntp.QueryOptions{
 			Timeout: time.Second, Dialer: func(_, remote string) (net.Conn, error) { return phone.Dial("udp", remote) },

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -162,3 +163,7 @@ func Join(f *os.File, iface string, group net.HardwareAddr) error {
 func NetOrder(v uint16) uint16 {
 	return binary.NativeEndian.Uint16(binary.BigEndian.AppendUint16(nil, v))
 }
+
+// Zone returns the zone of an address of a link (RFC 4007 §11) by the link's index: the standard
+// library keeps names for a minute, and a link that was made anew has the name but another index.
+func Zone(index int) string { return strconv.Itoa(index) }

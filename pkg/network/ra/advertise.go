@@ -161,7 +161,7 @@ func (r *router) pause(ctx context.Context) bool {
 
 func (r *router) send(last bool) error {
 	r.last = time.Now()
-	to := &net.IPAddr{IP: net.IPv6linklocalallnodes, Zone: r.Iface}
+	to := &net.IPAddr{IP: net.IPv6linklocalallnodes, Zone: onlink.Zone(r.nic.Index)}
 	if _, err := r.conn.WriteTo(r.message(r.nic.HardwareAddr, last), &ipv6.ControlMessage{IfIndex: r.nic.Index}, to); err != nil {
 		return fmt.Errorf("send on %s: %w", r.Iface, err)
 	}

@@ -68,9 +68,16 @@ func TestNamesAreFilledUp(t *testing.T) {
 	}
 }
 
-// A host of its own, whose kernel does the rest, gets an address and a route.
+// The second time the link has the same name and another index, as one that was made anew.
 func TestAHostConfiguresItself(t *testing.T) {
 	t.Parallel()
+	for range 2 {
+		t.Run("", configures)
+	}
+}
+
+// configures lets a host of its own, whose kernel does the rest, get an address and a route.
+func configures(t *testing.T) {
 	lab := netlab.New(t)
 	if !lab.V6 {
 		t.Skip("no IPv6 here")

@@ -111,6 +111,10 @@ type Conntrack struct{ States State }
 // Translated is true of packets of connections whose destination was translated.
 type Translated struct{}
 
+// OriginalPorts is true of packets of connections whose destination port was in one of the ranges when
+// they began, whatever it was translated to.
+type OriginalPorts struct{ Ranges []PortRange }
+
 // Local is true of packets from, or to, an address of the box, or with Not of all others.
 type Local struct {
 	Side Side
@@ -159,23 +163,24 @@ type Connections struct {
 	Count uint32
 }
 
-func (Family) statement()      {}
-func (Interface) statement()   {}
-func (L4) statement()          {}
-func (Ports) statement()       {}
-func (Addresses) statement()   {}
-func (Member) statement()      {}
-func (Conntrack) statement()   {}
-func (Translated) statement()  {}
-func (Local) statement()       {}
-func (Spoofed) statement()     {}
-func (ICMPTypes) statement()   {}
-func (DSCP) statement()        {}
-func (SYN) statement()         {}
-func (Over) statement()        {}
-func (Under) statement()       {}
-func (Meter) statement()       {}
-func (Connections) statement() {}
+func (Family) statement()        {}
+func (Interface) statement()     {}
+func (L4) statement()            {}
+func (Ports) statement()         {}
+func (Addresses) statement()     {}
+func (Member) statement()        {}
+func (Conntrack) statement()     {}
+func (Translated) statement()    {}
+func (OriginalPorts) statement() {}
+func (Local) statement()         {}
+func (Spoofed) statement()       {}
+func (ICMPTypes) statement()     {}
+func (DSCP) statement()          {}
+func (SYN) statement()           {}
+func (Over) statement()          {}
+func (Under) statement()         {}
+func (Meter) statement()         {}
+func (Connections) statement()   {}
 
 func (f Family) String() string {
 	if f.V6 {
@@ -199,11 +204,17 @@ func (i Interface) String() string {
 func (l L4) String() string { return "meta l4proto " + l.Protocol.String() }
 
 func (p Ports) String() string {
-	texts := make([]string, len(p.Ranges))
-	for i, r := range p.Ranges {
+	return fmt.Sprintf("%s %sport %s", p.Protocol, p.Side.letter(), rangesText(p.Ranges))
+}
+
+func (o OriginalPorts) String() string { return "ct original proto-dst " + rangesText(o.Ranges) }
+
+func rangesText(ranges []PortRange) string {
+	texts := make([]string, len(ranges))
+	for i, r := range ranges {
 		texts[i] = r.String()
 	}
-	return fmt.Sprintf("%s %sport %s", p.Protocol, p.Side.letter(), oneOf(texts))
+	return oneOf(texts)
 }
 
 // String returns the range as nft has it.

@@ -119,12 +119,15 @@ func values(list []netcfg.Addr) (all []netip.Addr) {
 	return all
 }
 
-// servers are the name servers that the box asks.
+// servers are the name servers that the box asks; itself it does not ask.
 func (f facts) servers() []netip.Addr {
+	all := f.learned
 	if len(f.doc.DNS.Servers) > 0 {
-		return values(f.doc.DNS.Servers)
+		all = values(f.doc.DNS.Servers)
 	}
-	return f.learned
+	return slices.DeleteFunc(slices.Clone(all), func(a netip.Addr) bool {
+		return slices.ContainsFunc(f.links, func(l ctl.Link) bool { return slices.Contains(addrs(l.Addresses), a) })
+	})
 }
 
 func only4(list []netip.Addr) []netip.Addr {

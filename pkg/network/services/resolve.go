@@ -172,7 +172,7 @@ func (f facts) ntpPlaces() (all []ntp.Place) {
 func (f facts) adverts() (all []ra.Link) {
 	for _, a := range f.doc.Advertise {
 		l, ok := f.link(a.Link)
-		if !ok || !l.Up {
+		if !ok || !l.Up || len(routable(l)) == len(l.Addresses) { // RFC 4861 §6.1.2: it is sent from the link-local address
 			continue
 		}
 		out := ra.Link{

@@ -80,12 +80,11 @@ func New(cfg Config) *Services {
 
 // Apply makes services as a document says, soon. It does not wait and never fails: what cannot run is
 // tried again, and told by Status.
-func (s *Services) Apply(doc netcfg.Document) error {
+func (s *Services) Apply(doc netcfg.Document) {
 	s.mu.Lock()
 	s.doc = &doc
 	s.mu.Unlock()
 	s.poke()
-	return nil
 }
 
 // Learned tells the name servers that the provider told; the document's own go before them.
@@ -168,7 +167,7 @@ func (s *Services) wanted(f facts) (all []*unit) {
 		cfg := f.dns()
 		add("dns", cfg, linksOf(cfg.Places, func(p dns.Place) string { return p.Iface }))
 	}
-	all = append(all, &unit{name: "clock", cfg: f.doc.NTP.SourcesOr()})
+	all = append(all, &unit{name: "clock", cfg: clockConfig{f.doc.NTP.SourcesOr(), withPort(f.servers(), 53)}})
 	if f.doc.NTP.Serve {
 		places := f.ntpPlaces()
 		add("ntp", places, linksOf(places, func(p ntp.Place) string { return p.Iface }))
@@ -195,6 +194,16 @@ func linksOf[T any](list []T, link func(T) string) (names []string) {
 	return names
 }
 
+// clockConfig is where the time comes from, and who knows the addresses of that.
+type clockConfig struct {
+	sources []string
+	servers []netip.AddrPort
+}
+
+func (c clockConfig) lookup(ctx context.Context, name string) ([]netip.Addr, error) {
+	return dns.Lookup(ctx, c.servers, name)
+}
+
 // maker makes the runner of a unit's settings.
 func (s *Services) maker(u *unit) (runner, error) {
 	log := s.cfg.Log.With("service", u.name)
@@ -207,12 +216,12 @@ func (s *Services) maker(u *unit) (runner, error) {
 		return dhcp.New(cfg, table, log), nil
 	case dns.Config:
 		return dns.New(cfg, names{s}, log), nil
-	case []string:
+	case clockConfig:
 		var clock ntp.Clock
 		if (ntp.Kernel{}).MayChange() {
 			clock = ntp.Kernel{}
 		}
-		c := ntp.NewClient(cfg, clock, log)
+		c := ntp.NewClient(cfg.sources, cfg.lookup, clock, log)
 		s.client.Store(c)
 		return c, nil
 	case []ntp.Place:
@@ -261,6 +270,7 @@ func (u *unit) keep(ctx context.Context, log *slog.Logger) {
 		case <-ctx.Done():
 			return
 		case <-time.After(retryAfter):
+			u.fault.Store(nil)
 		}
 	}
 }

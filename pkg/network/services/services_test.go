@@ -108,7 +108,8 @@ func TestADocumentBecomesSettings(t *testing.T) {
 	if len(m.Services) != 2 || m.Services[0].Port != 8443 || m.Instance != "Head Office" || len(m.Links[0].Addrs) != 3 {
 		t.Errorf("%+v", m)
 	}
-	f.doc.DNS.Serve, f.learned, f.doc.DNS.Servers, f.ports.Page = false, []netip.Addr{a("192.0.2.53"), a("2001:db8::53")}, nil, 443
+	// The provider's name servers; itself the box does not ask.
+	f.doc.DNS.Serve, f.learned, f.doc.DNS.Servers, f.ports.Page = false, []netip.Addr{a("192.0.2.53"), a("10.60.0.1"), a("2001:db8::53")}, nil, 443
 	d, _ = f.dhcp()
 	if s := d.Subnets[0]; !slices.Equal(s.DNS, []netip.Addr{a("192.0.2.53")}) || s.Provision != "https://10.60.0.1/provision/" {
 		t.Errorf("with the provider's name server: %+v", s)
@@ -154,9 +155,7 @@ func TestServicesFollowTheDocumentAndTheLinks(t *testing.T) {
 		}
 		t.Fatalf("services are %q, not %q", strings.Join(got, ", "), want)
 	}
-	if err := s.Apply(document(t)); err != nil {
-		t.Fatal(err)
-	}
+	s.Apply(document(t))
 	noAddress := "dhcp sv-a has not got its address yet, dhcp sv-b has not got its address yet, "
 	await("clock, " + noAddress + "lldp, mdns, ra")
 	for _, l := range []string{"addr add 10.60.0.1/24 dev sv-a", "addr add 2001:db8:60::1/64 dev sv-a nodad"} {
@@ -198,12 +197,26 @@ func TestServicesFollowTheDocumentAndTheLinks(t *testing.T) {
 		t.Errorf("pbx is %s", a)
 	}
 
+	if l := s.Leases(); len(l.Pools) != 2 || l.Pools[0] != (ctl.LeasePool{Zone: "voice", Link: "sv-a", Used: 1, Size: 11}) || len(s.Alarms()) != 0 {
+		t.Errorf("%+v, alarms %+v", l.Pools, s.Alarms())
+	}
 	doc := document(t)
+	doc.DHCP[0].Ranges = doc.DHCP[0].Ranges[:1]
+	doc.DHCP[0].Ranges[0].First, doc.DHCP[0].Ranges[0].Last = netip.MustParseAddr(m[1]), netip.MustParseAddr(m[1])
+	s.Apply(doc)
+	for end := time.Now().Add(netlab.Patience); ; time.Sleep(20 * time.Millisecond) {
+		if a := s.Alarms(); len(a) == 1 && a[0].Code == "net.dhcp.full.voice" {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("a full range is no alarm: %+v", s.Alarms())
+		}
+	}
+
+	doc = document(t)
 	doc.DHCP, doc.Advertise, doc.MDNS.Disabled, doc.NTP.Serve = nil, nil, true, false
 	before := s.Status().Services
-	if err := s.Apply(doc); err != nil {
-		t.Fatal(err)
-	}
+	s.Apply(doc)
 	await("clock, dns, lldp")
 	since := func(list []ctl.NetService, name string) time.Time {
 		return list[slices.IndexFunc(list, func(v ctl.NetService) bool { return v.Name == name })].Since

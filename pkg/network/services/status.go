@@ -3,6 +3,7 @@ package services
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"net/url"
 	"slices"
 	"strconv"
@@ -110,7 +111,65 @@ func (s *Services) Leases() ctl.Leases {
 		})
 	}
 	out.Conflicts = t.Conflicts(now)
+	for _, u := range s.usage(t, now) {
+		out.Pools = append(out.Pools, ctl.LeasePool{Zone: u.Zone, Link: u.Iface, Used: u.Used, Size: u.Size})
+	}
 	return out
+}
+
+func (s *Services) usage(t *dhcp.Table, now time.Time) []dhcp.Usage {
+	s.mu.Lock()
+	u := s.units["dhcp"]
+	s.mu.Unlock()
+	if u == nil {
+		return nil
+	}
+	cfg, _ := u.cfg.(dhcp.Config)
+	return cfg.Usage(t, now)
+}
+
+// nearlyFull is when an admin hears of a range: the last addresses go fast when phones move in.
+const nearlyFull = 0.95
+
+// unsynced is how long the clock may be without sources before an admin hears of it.
+const unsynced = 15 * time.Minute
+
+// since is when a service began, zero if it does not run.
+func (s *Services) since(name string) (t time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if u := s.units[name]; u != nil {
+		t = u.since
+	}
+	return t
+}
+
+// Alarms are what an admin should hear of.
+func (s *Services) Alarms() (all []ctl.Alarm) {
+	now := time.Now()
+	if t := s.table.Load(); t != nil {
+		since := s.since("dhcp")
+		for _, u := range s.usage(t, now) {
+			if float64(u.Used) >= nearlyFull*float64(u.Size) {
+				all = append(all, ctl.Alarm{
+					Code: "net.dhcp.full." + u.Zone, Text: fmt.Sprintf("%d of %d addresses for hosts of %s on %s are given away", u.Used, u.Size, u.Zone, u.Iface),
+					Cure: "make the range longer, or the leases shorter", Since: since,
+				})
+			}
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, u := range s.units {
+		if f := u.fault.Load(); f != nil {
+			all = append(all, ctl.Alarm{Code: "net.service." + u.name, Text: u.name + " for the zones does not run: " + *f, Cure: "it is started again by itself; see sanchar net services", Since: u.since})
+		}
+		if c, ok := u.run.(*ntp.Client); ok && now.Sub(u.since) > unsynced && !c.State().Synced {
+			all = append(all, ctl.Alarm{Code: "net.clock", Text: "the clock follows no source", Cure: "sanchar net diag says why", Since: u.since})
+		}
+	}
+	slices.SortFunc(all, func(a, b ctl.Alarm) int { return strings.Compare(a.Code, b.Code) })
+	return all
 }
 
 func (s *Services) reserved(mac string) bool {

@@ -13,7 +13,9 @@ func (c *Call) mediaEvent(ev ctl.MediaEvent) {
 	for _, l := range c.allLegs() {
 		if l.mediaID == ev.Leg && l.mediaID != "" {
 			c.legMedia(l, &ev)
-			c.heal(l, ev)
+			if l.ours.ICE != ctl.ICEThrough { // the parties look for a way by themselves, perhaps past the box
+				c.heal(l, ev)
+			}
 		}
 	}
 }
@@ -21,7 +23,7 @@ func (c *Call) mediaEvent(ev ctl.MediaEvent) {
 func (c *Call) legMedia(l *Leg, ev *ctl.MediaEvent) {
 	switch ev.Kind {
 	case ctl.MediaSilent, ctl.MediaOneWay, ctl.MediaLost:
-		l.silent = true
+		l.silent = !c.media.direct // else it is heard elsewhere
 		if ev.Kind != ctl.MediaSilent {
 			c.log.Info("no media from a leg", "leg", l.id, "what", ev.Kind, "peer", l.flow.Remote)
 		}

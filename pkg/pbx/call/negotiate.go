@@ -122,6 +122,14 @@ func (c *Call) negotiation(from, to *Leg) *terms.Call {
 	return n
 }
 
+// addCodecs offers a leg codecs of the box where it has shown that it shares none with the other.
+func (c *Call) addCodecs(to, from *Leg) {
+	if to.theirs == nil || from.theirs == nil || c.rules(to).Transcoding == ctl.Off || c.rules(from).Transcoding == ctl.Off {
+		return
+	}
+	to.added = to.added || !terms.Share(to.theirs, from.theirs)
+}
+
 // askBlind decides how a leg is offered what cannot be offered again in another way.
 func (c *Call) askBlind(from, to *Leg) {
 	n := c.negotiation(from, to)

@@ -153,6 +153,7 @@ func (c *Call) relayOffer(l *Leg, in *edge.Inbound) (kept bool) {
 		c.log.Warn("the relay did not take an offer", "leg", l.id, "err", err)
 		return refuse(relayRefusal(err))
 	}
+	c.addCodecs(other, l)
 	heard := other.voice()
 	body, err := c.describe(other, l)
 	if err != nil {
@@ -323,6 +324,7 @@ func (c *Call) reoffer(to, from *Leg, fresh bool, done func(ok bool)) {
 		c.retryOffer(to, func() { c.reoffer(to, from, fresh, done) })
 		return
 	}
+	c.addCodecs(to, from)
 	if fresh {
 		from = from.flowing()
 	}

@@ -54,6 +54,7 @@ type rig struct {
 
 	mediaRules map[string]ctl.MediaRules // by user; others have encryption off
 	policy     ctl.RecordingPolicy
+	local      netip.Addr // that leads to phones; none is the first one
 }
 
 func (r *rig) rules(userID string) ctl.MediaRules {
@@ -163,6 +164,9 @@ func (r *rig) SentBy(f edge.Flow) netip.AddrPort { return f.Local }
 func (r *rig) LocalTowards(a netip.Addr) netip.Addr {
 	if a.Is6() {
 		return netip.MustParseAddr("2001:db8::10")
+	}
+	if r.local.IsValid() {
+		return r.local
 	}
 	return box.Addr()
 }
@@ -515,6 +519,9 @@ func (f *fakeRelay) len() int {
 func (f *fakeRelay) portsLocked(s *fakeSession, leg ctl.MediaLeg, n int) ([]ctl.MediaPorts, error) {
 	for _, other := range s.legs { // as many as the one that it is paired with
 		n = max(n, len(other.Streams))
+	}
+	if have := s.ports[leg.ID]; len(have) > 0 && have[0].RTP.Addr() != leg.Local && leg.Local.IsValid() {
+		s.ports[leg.ID] = nil // other sockets
 	}
 	for len(s.ports[leg.ID]) < n {
 		s.ports[leg.ID] = append(s.ports[leg.ID], ctl.MediaPorts{RTP: netip.AddrPortFrom(leg.Local, f.next), RTCP: netip.AddrPortFrom(leg.Local, f.next+1)})

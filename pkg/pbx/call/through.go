@@ -50,6 +50,9 @@ func (c *Call) direct(s *sdp.Section) {
 	if c.media.direct && offered { // an address that nobody has checked is no way
 		s.RTP, s.RTCP, s.Terms.Addr = addr.Port(), s.From.RTCP.Port(), addr.Addr()
 		c.rec.Direct = true
+		for _, l := range c.allLegs() {
+			l.silent = false
+		}
 	}
 }
 

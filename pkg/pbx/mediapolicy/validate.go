@@ -23,6 +23,11 @@ func faults(p ctl.MediaPolicy) (all []problem.Fault) {
 	if len(p.Users) > maxUsers {
 		all = append(all, problem.Fault{Path: "users", Value: fmt.Sprint(len(p.Users)), Rule: fmt.Sprintf("at most %d", maxUsers), Cure: "make rules of the site of what is common"})
 	}
+	for field, value := range map[string]string{"stun": p.STUN, "turn": p.TURN} {
+		if value != "" && value != ctl.On && value != ctl.Off {
+			all = append(all, problem.Fault{Path: field, Value: value, Rule: "on or off", Cure: "choose one of them, or leave it out for off"})
+		}
+	}
 	all = append(all, ruleFaults("site", p.Site)...)
 	names := make([]string, 0, len(p.Users))
 	for name := range p.Users {

@@ -92,12 +92,15 @@ type Call struct {
 	Caller ctl.MediaRules
 	Callee ctl.MediaRules
 	Device Known
+
+	sound []sdp.Format // of the offer, as far as both policies let it pass
 }
 
 // Asks are the ways in which a device is offered the call, in order: the next one when it refuses.
 // Each protection comes first with the caller's profile and codecs alone, then, since a refusal
 // seldom says what for, without early feedback, then with codecs of the box.
 func (c *Call) Asks() (list []Ask) {
+	c.sound = c.audio()
 	feedback := c.Device.Feedback == Yes || (c.Device.Feedback == Unknown && feedback(c.Offer))
 	rounds := []Ask{{Feedback: feedback}}
 	if feedback {
@@ -131,6 +134,7 @@ func (c *Call) Asks() (list []Ask) {
 
 // Blind is how a device is asked that has called without an offer: it cannot be asked again.
 func (c *Call) Blind() Ask {
+	c.sound = c.audio()
 	list := c.order()
 	p := list[0]
 	if c.Device.Takes&keying(p) == 0 {
@@ -172,7 +176,9 @@ func feedback(s *sdp.Session) bool {
 }
 
 // direct reports whether media may go around the box: both sides' policies let it, the offer is made
-// for it, and the way that the caller has keyed is one that both policies allow.
+// for it, and the way that the caller has keyed is one that both policies allow. An association of
+// DTLS is with one certificate for good in phones that make no other when they are transferred, so
+// the box's must be it.
 func (c *Call) direct() bool {
 	if c.Caller.Path != ctl.PathDirect || c.Callee.Path != ctl.PathDirect || c.Device.ICE == No || !ice(c.Offer) || len(c.Offer.Bundle()) > 0 {
 		return false
@@ -181,6 +187,9 @@ func (c *Call) direct() bool {
 		return false
 	}
 	open := keyings(c.Offer)
+	if open&sdp.DTLS != 0 {
+		return false
+	}
 	for _, r := range [...]*ctl.MediaRules{&c.Caller, &c.Callee} {
 		var allowed sdp.Keying
 		for _, p := range kinds(r) {
@@ -206,7 +215,7 @@ func (c *Call) audio() (list []sdp.Format) {
 // mayAdd reports whether the box could turn what the caller speaks into something else.
 func (c *Call) mayAdd() bool {
 	return c.Caller.Transcoding == ctl.On && c.Callee.Transcoding == ctl.On &&
-		slices.ContainsFunc(c.audio(), func(f sdp.Format) bool { return speech(&f) && transcodable(&f) })
+		slices.ContainsFunc(c.sound, func(f sdp.Format) bool { return speech(&f) && transcodable(&f) })
 }
 
 // strange reports whether the device has shown that it shares no codec with the caller.
@@ -214,7 +223,7 @@ func (c *Call) strange() bool {
 	if len(c.Device.Audio) == 0 {
 		return false
 	}
-	return !slices.ContainsFunc(c.audio(), func(f sdp.Format) bool { return speech(&f) && has(c.Device.Audio, &f) })
+	return !slices.ContainsFunc(c.sound, func(f sdp.Format) bool { return speech(&f) && has(c.Device.Audio, &f) })
 }
 
 // Terms are what is said with an ask.

@@ -117,6 +117,27 @@ func add(list []sdp.Format, f sdp.Format) []sdp.Format {
 	return append(list, f)
 }
 
+// Share reports whether two parties that have spoken could talk without the box between. Those that
+// have no sound share what there is.
+func Share(a, b *sdp.Session) bool {
+	one, two := sound(a), sound(b)
+	if one == nil || two == nil {
+		return true
+	}
+	theirs := two.AppendFormats(nil)
+	return slices.ContainsFunc(one.AppendFormats(nil), func(f sdp.Format) bool { return speech(&f) && has(theirs, &f) })
+}
+
+// sound returns the first m-line of sound that is in use.
+func sound(s *sdp.Session) *sdp.Media {
+	for i := range s.Media {
+		if m := &s.Media[i]; m.Kind == "audio" && live(m) {
+			return m
+		}
+	}
+	return nil
+}
+
 // Answered are the formats that who has offered is answered with, nil for the answer's own. Where
 // nothing is shared they are what the box can turn the answer into. It reports false for parties that
 // cannot talk.

@@ -155,6 +155,7 @@ func TestAsks(t *testing.T) {
 		{"a device that speaks something else", "m=audio 9 RTP/AVP 0\n", rules(ctl.EncryptionOff), Known{Audio: opus}, "plain+"},
 		{"direct", "m=audio 9 RTP/AVP 18\n" + ice1, direct(preferred), Known{}, "plain> dtls sdes plain"},
 		{"direct with keys", "m=audio 9 RTP/SAVP 18\n" + ice1 + crypto, direct(preferred), Known{}, "through> dtls sdes plain"},
+		{"direct with DTLS", "m=audio 9 UDP/TLS/RTP/SAVP 18\n" + ice1 + print1, direct(preferred), Known{}, "dtls sdes plain"},
 		{"direct in clear where it is forbidden", "m=audio 9 RTP/AVP 18\n" + ice1 + crypto, direct(required), Known{}, "sdes"},
 		{"direct to who has no ICE", "m=audio 9 RTP/AVP 18\n" + ice1, direct(preferred), Known{ICE: No}, "dtls sdes plain"},
 		{"a caller who keys end to end", "m=audio 9 RTP/AVP 18\na=zrtp-hash:1.10 44\n", preferred, Known{Takes: sdp.DTLS}, "plain dtls sdes"},

@@ -220,14 +220,20 @@ type MediaEvent struct {
 
 // MediaStatus is what mediad says of itself.
 type MediaStatus struct {
-	Version  string    `json:"version"`
-	Started  time.Time `json:"started"`
-	Sessions int       `json:"sessions"`
-	Streams  int       `json:"streams"`
-	Ports    PortUse   `json:"ports"`
-	Packets  uint64    `json:"packets"` // relayed since start
-	Dropped  uint64    `json:"dropped"` // from nobody's proven peer
-	Alarms   []Alarm   `json:"alarms,omitempty"`
+	Version           string           `json:"version"`
+	Started           time.Time        `json:"started"`
+	Sessions          int              `json:"sessions"`
+	Streams           int              `json:"streams"`
+	Ports             PortUse          `json:"ports"`
+	STUN              []netip.AddrPort `json:"stun,omitempty"`               // where clients ask for their address and for relays
+	Packets           uint64           `json:"packets"`                      // relayed since start
+	Dropped           uint64           `json:"dropped"`                      // from nobody's proven peer
+	Offloaded         int              `json:"offloaded,omitempty"`          // streams that the kernel passes on now
+	Speaking          int              `json:"speaking,omitempty"`           // parties that the box itself speaks to, or listens to for keys: jobs of its workers
+	Recordings        int              `json:"recordings,omitempty"`         // that go on
+	RecordingsWaiting int              `json:"recordings_waiting,omitempty"` // for the archive
+	RecordingsLost    uint64           `json:"recordings_lost,omitempty"`    // packets that are in no recording but should be, since start
+	Alarms            []Alarm          `json:"alarms,omitempty"`
 }
 
 // PortUse tells how much of the port range is taken.

@@ -50,6 +50,8 @@ type MediaRules struct {
 type MediaPolicy struct {
 	Site  MediaRules            `json:"site"`
 	Users map[string]MediaRules `json:"users,omitempty" doc:"by name: what is other than at the site"`
+	STUN  string                `json:"stun,omitempty" doc:"on: clients may ask the box for the address that they are seen at; off is how it begins"`
+	TURN  string                `json:"turn,omitempty" doc:"on: users may relay media through the box with credentials that it makes; off is how it begins"`
 }
 
 // MediaPolicyState is the policy, and who said so.

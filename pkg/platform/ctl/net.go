@@ -23,10 +23,18 @@ type Link struct {
 
 // NetStatus is what netd says of itself.
 type NetStatus struct {
-	Version string    `json:"version"`
-	Started time.Time `json:"started"`
-	Mode    string    `json:"mode,omitempty"` // NetManages or NetPlanOnly
-	Alarms  []Alarm   `json:"alarms,omitempty"`
+	Version string     `json:"version"`
+	Started time.Time  `json:"started"`
+	Mode    string     `json:"mode,omitempty"` // NetManages or NetPlanOnly
+	Offload NetOffload `json:"offload"`
+	Alarms  []Alarm    `json:"alarms,omitempty"`
+}
+
+// NetOffload tells how the kernel passes media on.
+type NetOffload struct {
+	Way   string   `json:"way"`             // "tcx", "clsact" or "off"
+	Why   string   `json:"why,omitempty"`   // it is off, or not on every interface
+	Links []string `json:"links,omitempty"` // interfaces whose packets are seen
 }
 
 // NetEvent is one line of netd's event stream.
@@ -50,6 +58,12 @@ func (n Net) Status(ctx context.Context) (st NetStatus, err error) {
 // Links returns the interfaces and their addresses.
 func (n Net) Links(ctx context.Context) (links []Link, err error) {
 	return links, n.Do(ctx, http.MethodGet, "/v1/links", nil, &links)
+}
+
+// MediaMaps returns the descriptors of the maps by which the kernel is told what media to pass on. The
+// caller owns them.
+func (n Net) MediaMaps(ctx context.Context) (fds []int, err error) {
+	return n.FetchFDs(ctx, "/v1/media-maps", new(None))
 }
 
 // Events calls each for every event until ctx ends or netd goes away. The first one has all links.

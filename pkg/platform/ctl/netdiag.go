@@ -64,7 +64,6 @@ type PingReply struct {
 type TraceHop struct {
 	Number int             `json:"number"`
 	From   netip.Addr      `json:"from,omitzero"`
-	Name   string          `json:"name,omitempty"`
 	Took   []time.Duration `json:"took,omitempty"`
 	Fault  string          `json:"fault,omitempty"`
 	Last   bool            `json:"last,omitempty"`
@@ -102,6 +101,11 @@ func (n Net) Ping(ctx context.Context, in PingRequest) (all []PingReply, err err
 // Trace finds the way to a host.
 func (n Net) Trace(ctx context.Context, in PingRequest) (all []TraceHop, err error) {
 	return all, n.Do(ctx, http.MethodPost, "/v1/trace", in, &all)
+}
+
+// CheckCapture reports every fault of a request to record.
+func (n Net) CheckCapture(ctx context.Context, in CaptureRequest) error {
+	return n.Do(ctx, http.MethodPost, "/v1/capture/check", in, nil)
 }
 
 // Capture records packets into w, as pcapng, until a bound is reached or ctx ends.

@@ -24,6 +24,15 @@ type Lease struct {
 type Leases struct {
 	Leases    []Lease      `json:"leases"`
 	Conflicts []netip.Addr `json:"conflicts,omitempty"`
+	Pools     []LeasePool  `json:"pools,omitempty"`
+}
+
+// LeasePool is how much of the ranges of a zone's link is given away.
+type LeasePool struct {
+	Zone string `json:"zone"`
+	Link string `json:"link"`
+	Used int    `json:"used"`
+	Size int    `json:"size"`
 }
 
 // Leases asks who has which address.

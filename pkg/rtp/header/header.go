@@ -98,6 +98,21 @@ func (p Packet) Timestamp() uint32 { return binary.BigEndian.Uint32(p[4:]) }
 // SSRC names the source.
 func (p Packet) SSRC() uint32 { return binary.BigEndian.Uint32(p[8:]) }
 
+// Payload is what is behind the header, without padding (RFC 3550 §5.1). The packet is Valid, in clear.
+func (p Packet) Payload() []byte {
+	at, end := Size+4*int(p[0]&0x0f), len(p)
+	if p[0]&0x10 != 0 && at+4 <= end {
+		at += 4 + 4*int(binary.BigEndian.Uint16(p[at+2:]))
+	}
+	if p[0]&0x20 != 0 {
+		end -= int(p[end-1])
+	}
+	if at > end {
+		return nil
+	}
+	return p[at:end]
+}
+
 // Profiles of header extensions (RFC 8285 §4.2, §4.3).
 const (
 	oneByteProfile = 0xbede

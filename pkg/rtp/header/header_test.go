@@ -128,3 +128,52 @@ func TestPionsPacketsAreValid(t *testing.T) {
 		}
 	}
 }
+
+func TestExtension(t *testing.T) {
+	t.Parallel()
+	for name, profile := range map[string]uint16{"one byte": 0xbede, "two bytes": 0x1000} {
+		p := rtp.Packet{Header: rtp.Header{Version: 2, Extension: true, ExtensionProfile: profile, CSRC: []uint32{1}}, Payload: []byte("x")}
+		for id, value := range map[uint8]string{1: "a", 3: "mid-7", 14: "sixteen bytes..."} {
+			if err := p.SetExtension(id, []byte(value)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		b, err := p.Marshal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for id, want := range map[uint8]string{1: "a", 3: "mid-7", 14: "sixteen bytes...", 2: ""} {
+			if got := Packet(b).Extension(id); string(got) != want {
+				t.Errorf("%s: extension %d is %q, want %q", name, id, got, want)
+			}
+		}
+	}
+	if Packet(unhex(t, "800000010000000200000003")).Extension(1) != nil {
+		t.Error("found where there is none")
+	}
+}
+
+// A header extension never leads outside the packet, and what is found the other library finds too.
+func FuzzExtension(f *testing.F) {
+	f.Add(unhexSeed("900000010000000200000003bede00023061000000000000"), uint8(3))
+	f.Add(unhexSeed("9000000100000002000000031000000103016100"), uint8(3))
+	f.Fuzz(func(t *testing.T, b []byte, id uint8) {
+		p := Packet(b)
+		if !p.Valid(true) {
+			return
+		}
+		got := p.Extension(id)
+		var theirs rtp.Header
+		if _, err := theirs.Unmarshal(b); err != nil || id == 0 {
+			return
+		}
+		if want := theirs.GetExtension(id); len(got) > 0 && len(want) > 0 && string(got) != string(want) {
+			t.Errorf("extension %d is % x, want % x", id, got, want)
+		}
+	})
+}
+
+func unhexSeed(text string) []byte {
+	b, _ := hex.DecodeString(text) // a constant
+	return b
+}

@@ -36,11 +36,14 @@ const (
 	flagLast      = 4
 )
 
-// Head is the identification header (RFC 7845 §5.1), of channel mapping family 0.
+// Head is the identification header (RFC 7845 §5.1), of channel mapping family 0, or 1 if it is split.
 type Head struct {
 	Channels int    // 1 or 2
 	PreSkip  uint16 // ticks at the start that are not played
 	Rate     uint32 // of what was encoded, for information
+	// Split: each of two channels is a stream of its own in mono, so that packets of two parties go into
+	// one file as they came. A packet then holds both: see Join.
+	Split bool
 }
 
 // encode returns the packet.
@@ -48,6 +51,10 @@ func (h Head) encode() []byte {
 	b := append([]byte("OpusHead"), 1, byte(h.Channels))
 	b = binary.LittleEndian.AppendUint16(b, h.PreSkip)
 	b = binary.LittleEndian.AppendUint32(b, h.Rate)
+	if h.Split {
+		// RFC 7845 §5.1.1.2: family 1, two streams of which none is coupled, the channels in their order.
+		return append(b, 0, 0, 1, 2, 0, 0, 1)
+	}
 	return append(b, 0, 0, 0) // output gain, mapping family
 }
 
@@ -57,10 +64,11 @@ func parseHead(b []byte) (h Head, err error) {
 		return h, fmt.Errorf("%w: its first packet is no OpusHead", ErrFormat)
 	case b[8]>>4 != 0: // RFC 7845 §5.1: other minor versions are compatible
 		return h, fmt.Errorf("%w: version %d", ErrFormat, b[8])
+	case b[18] == 1 && b[9] == 2 && len(b) >= 23 && string(b[19:23]) == "\x02\x00\x00\x01":
 	case b[18] != 0 || b[9] < 1 || b[9] > 2:
 		return h, fmt.Errorf("%w: %d channels of mapping family %d", ErrFormat, b[9], b[18])
 	}
-	return Head{int(b[9]), binary.LittleEndian.Uint16(b[10:]), binary.LittleEndian.Uint32(b[12:])}, nil
+	return Head{int(b[9]), binary.LittleEndian.Uint16(b[10:]), binary.LittleEndian.Uint32(b[12:]), b[18] == 1}, nil
 }
 
 // tags returns the comment header (RFC 7845 §5.2) with comments like TITLE=a call.

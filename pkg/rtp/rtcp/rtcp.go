@@ -130,7 +130,11 @@ func (p Packet) About() (ssrc uint32, ok bool) {
 		return 0, false
 	}
 	at := mediaAt
-	if p.Type() == TypePayloadFeedback {
+	if p.Type() == TypeTransportFeedback {
+		if f := p[0] & 0x1f; f == formatTMMBR || f == formatTMMBN {
+			at = firAt
+		}
+	} else {
 		switch p[0] & 0x1f {
 		case formatFIR:
 			at = firAt

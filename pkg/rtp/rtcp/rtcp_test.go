@@ -116,6 +116,7 @@ func FuzzCompound(f *testing.F) {
 			ours = append(ours, p)
 			_, _ = p.SenderTime()
 			_ = p.SSRC()
+			_, _ = p.About()
 			for i := range p.Reports() {
 				_ = p.Report(i)
 			}
@@ -133,4 +134,28 @@ func FuzzCompound(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestFeedbackIsAboutASource(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		packet pion.Packet
+		want   uint32
+	}{
+		"NACK": {&pion.TransportLayerNack{SenderSSRC: 1, MediaSSRC: 2, Nacks: []pion.NackPair{{PacketID: 3}}}, 2},
+		"PLI":  {&pion.PictureLossIndication{SenderSSRC: 1, MediaSSRC: 2}, 2},
+		"FIR":  {&pion.FullIntraRequest{SenderSSRC: 1, FIR: []pion.FIREntry{{SSRC: 2}}}, 2},
+		"REMB": {&pion.ReceiverEstimatedMaximumBitrate{SenderSSRC: 1, Bitrate: 1e6, SSRCs: []uint32{2}}, 2},
+		"none": {receiver, 0},
+	} {
+		p, _ := Split(compound(t, c.packet))
+		if got, ok := p.About(); got != c.want || ok != (c.want != 0) {
+			t.Errorf("%s: about %d, %v", name, got, ok)
+		}
+	}
+	for _, short := range []Packet{{0x81, 206, 0, 1, 0, 0, 0, 1}, {0x84, 206, 0, 2, 0, 0, 0, 1, 0, 0, 0, 0}, {0x8f, 206, 0, 2, 0, 0, 0, 1, 0, 0, 0, 0}} {
+		if _, ok := short.About(); ok {
+			t.Errorf("% x is about something", []byte(short))
+		}
+	}
 }

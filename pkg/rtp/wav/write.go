@@ -37,6 +37,22 @@ func NewWriter(w io.Writer, f Format) (*Writer, error) {
 	return &Writer{w: w, format: f}, nil
 }
 
+// NewSizedWriter is a writer of a file whose length is known: its header is true from the start, and Finish
+// is not needed. The caller writes so many samples of each channel.
+func NewSizedWriter(w io.Writer, f Format, frames int64) (*Writer, error) {
+	size := frames * int64(f.frameBytes())
+	if err := f.Validate(); err != nil {
+		return nil, err
+	}
+	if size > MaxBytes {
+		return nil, ErrFull
+	}
+	if _, err := w.Write(f.header(uint32(size))); err != nil {
+		return nil, fmt.Errorf("write wav header: %w", err)
+	}
+	return &Writer{w: w, format: f}, nil
+}
+
 // Frames returns how many samples of each channel were written.
 func (w *Writer) Frames() int64 { return int64(w.bytes) / int64(w.format.frameBytes()) }
 

@@ -34,6 +34,7 @@ type Track struct {
 	Width, Height int    // of video
 	Channels      int    // of sound
 	PreSkip       uint16 // of sound, in ticks of 48 kHz
+	Split         bool   // of sound in two channels: each is a stream of its own (package oggopus)
 	Private       []byte // what the decoder needs to know; of Opus it is made here
 }
 
@@ -133,7 +134,12 @@ func (t Track) entry(n int) []byte {
 	opusHead := append([]byte("OpusHead"), 1, byte(t.Channels)) // RFC 7845 §5.1
 	opusHead = binary.LittleEndian.AppendUint16(opusHead, t.PreSkip)
 	opusHead = binary.LittleEndian.AppendUint32(opusHead, 48000)
-	b = element(b, idPrivate, append(opusHead, 0, 0, 0))
+	if t.Split { // RFC 7845 §5.1.1.2: family 1, two streams of which none is coupled
+		opusHead = append(opusHead, 0, 0, 1, 2, 0, 0, 1)
+	} else {
+		opusHead = append(opusHead, 0, 0, 0)
+	}
+	b = element(b, idPrivate, opusHead)
 	b = number(b, idDelay, uint64(t.PreSkip)*uint64(time.Second)/48000)
 	b = number(b, idPreRoll, uint64(preRoll))
 	return element(b, idAudio, number(float(nil, idRate, 48000), idChannels, uint64(t.Channels)))

@@ -35,17 +35,20 @@ var (
 	ErrSession = errors.New("a session parameter of the crypto attribute is not supported")
 )
 
-// suites are the crypto suites that can be taken with the length of master key and salt
+// keySize returns the length of master key and salt of a crypto suite that can be taken, 0 for another
 // (RFC 4568 §6.2, RFC 6188 §4, RFC 7714 §14).
-func suites() map[string]int {
-	return map[string]int{
-		"AES_CM_128_HMAC_SHA1_80": 16 + 14,
-		"AES_CM_128_HMAC_SHA1_32": 16 + 14,
-		"AES_256_CM_HMAC_SHA1_80": 32 + 14,
-		"AES_256_CM_HMAC_SHA1_32": 32 + 14,
-		"AEAD_AES_128_GCM":        16 + 12,
-		"AEAD_AES_256_GCM":        32 + 12,
+func keySize(suite string) int {
+	switch suite {
+	case "AES_CM_128_HMAC_SHA1_80", "AES_CM_128_HMAC_SHA1_32":
+		return 16 + 14
+	case "AES_256_CM_HMAC_SHA1_80", "AES_256_CM_HMAC_SHA1_32":
+		return 32 + 14
+	case "AEAD_AES_128_GCM":
+		return 16 + 12
+	case "AEAD_AES_256_GCM":
+		return 32 + 12
 	}
+	return 0
 }
 
 // Cryptos returns the crypto lines that can be taken, in their order. When there are lines and none
@@ -81,8 +84,8 @@ func ParseCrypto(v string) (c Crypto, err error) {
 	if err != nil {
 		return c, ErrCrypto
 	}
-	length, known := suites()[fields[1]]
-	if !known {
+	length := keySize(fields[1])
+	if length == 0 {
 		return c, ErrSuite
 	}
 	c.Tag, c.Suite = uint32(tag), fields[1]

@@ -97,6 +97,26 @@ func (a *API) do(method, path string, in, out any, header ...string) error {
 	return json.NewDecoder(resp.Body).Decode(out)
 }
 
+// Fetch returns what is at path as it comes.
+func (a *API) Fetch(path string) []byte {
+	a.box.t.Helper()
+	req, err := http.NewRequestWithContext(a.box.t.Context(), http.MethodGet, a.base+path, nil)
+	if err != nil {
+		a.box.t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+a.token)
+	resp, err := a.http.Do(req)
+	if err != nil {
+		a.box.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		a.box.t.Fatalf("GET %s: %s, %v", path, resp.Status, err)
+	}
+	return body
+}
+
 // TryPost posts in, with further headers by name and value, and decodes the answer into out.
 func (a *API) TryPost(path string, in, out any, header ...string) error {
 	return a.do(http.MethodPost, path, in, out, header...)

@@ -35,12 +35,21 @@ func (m SIP) String() string {
 // Values of a field that stands several times are joined by a line feed.
 func (c *Capture) Tshark(filter string, fields ...string) (rows [][]string) {
 	c.t.Helper()
+	return c.TsharkWith(nil, filter, fields...)
+}
+
+// TsharkWith is Tshark with preferences, for instance "udp.check_checksum:TRUE".
+func (c *Capture) TsharkWith(preferences []string, filter string, fields ...string) (rows [][]string) {
+	c.t.Helper()
 	netlab.Need(c.t, "tshark", "tshark")
 	file := filepath.Join(c.dir, "capture.pcap")
 	if err := c.WriteFile(file); err != nil {
 		c.t.Fatal(err)
 	}
 	args := []string{"-r", file, "-n", "-Y", filter, "-T", "fields", "-E", "separator=/t", "-E", "aggregator=\x01"}
+	for _, p := range preferences {
+		args = append(args, "-o", p)
+	}
 	for _, f := range fields {
 		args = append(args, "-e", f)
 	}

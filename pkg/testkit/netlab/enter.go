@@ -21,7 +21,13 @@ const (
 // Enter runs the test binary again in its own mount and network namespaces, where it is root and
 // can hurt nothing of the machine, and returns its exit code. Inside, entered is false and the
 // tests are to be run. TestMain calls it first.
-func Enter() (code int, entered bool) {
+func Enter() (code int, entered bool) { return enter(syscall.CLONE_NEWUSER) }
+
+// EnterAsRoot is Enter for tests of what only the machine's own root may do, such as loading programs
+// into the kernel. For others they are skipped.
+func EnterAsRoot() (code int, entered bool) { return enter(0) }
+
+func enter(user uintptr) (code int, entered bool) {
 	switch os.Getenv(insideKey) {
 	case insideYes:
 		// What is mounted in a test stays in this namespace (mount_namespaces(7)).
@@ -34,8 +40,8 @@ func Enter() (code int, entered bool) {
 	default:
 		return 0, false
 	}
-	err := runInside(syscall.CLONE_NEWUSER)
-	if errors.Is(err, os.ErrPermission) || errors.Is(err, syscall.ENOSPC) {
+	err := runInside(user)
+	if user != 0 && (errors.Is(err, os.ErrPermission) || errors.Is(err, syscall.ENOSPC)) {
 		err = runInside(0) // no user namespaces here: root needs none
 	}
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok {

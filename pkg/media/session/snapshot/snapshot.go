@@ -20,9 +20,9 @@ import (
 
 // Sizes of an area.
 const (
-	// maxSize is what is reserved of the address space. Memory is taken as records need it: about 6 kB
-	// for a call.
-	maxSize  = 64 << 20
+	// maxSize is what is reserved of the address space. Memory is taken as records need it: about 16 kB
+	// for a call, of which the supervisor holds ports for 4,000.
+	maxSize  = 192 << 20
 	unit     = 1 << 10 // records are of 1, 2, 4 ... units
 	maxOrder = 10      // a record of 1 MB is a fault of ours
 	grow     = 1 << 20 // the file grows by so much at a time

@@ -1,0 +1,53 @@
+package call
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/coraltele/sanchar/pkg/pbx/edge"
+)
+
+// An uplink goes under a call: its party is told of the box's other address, as soon as one leads there.
+func TestACallMovesWithTheBoxsAddress(t *testing.T) {
+	t.Parallel()
+	run(t, func(r *rig) {
+		a, b := r.phone("alice", 1000, edge.UDP), r.phone("bob", 1000, edge.UDP)
+		r.talk(a, b)
+		second := netip.MustParseAddr("198.51.100.7")
+		r.eng.Moved(func(at netip.Addr) bool { return at != box.Addr() })
+		synctest.Wait()
+		a.quiet() // no other address leads there yet
+		r.local = second
+		time.Sleep(movePause)
+		synctest.Wait()
+		for _, p := range []*phone{a, b} {
+			inv := p.expect("INVITE")
+			if !strings.Contains(inv, "c=IN IP4 198.51.100.7") || !strings.Contains(inv, "@198.51.100.7:") || strings.Contains(inv, box.String()) {
+				t.Errorf("%s hears\n%s", p.user, inv)
+			}
+			p.reply(inv, 200, "", next(sdpOf(p, map[*phone]int{a: 4000, b: 5000}[p], ""), ""))
+			p.expect("ACK")
+		}
+		r.hangUp(a, b)
+		faults := r.only().Faults
+		if len(faults) != 2 || faults[0].Cause != causeMoved || !strings.Contains(faults[0].Cure, second.String()) {
+			t.Errorf("%+v", faults)
+		}
+		r.empty()
+	})
+}
+
+// Nothing happens to calls that know the box by an address that it still has.
+func TestOtherCallsStay(t *testing.T) {
+	t.Parallel()
+	run(t, func(r *rig) {
+		a, b := r.pair()
+		r.eng.Moved(func(netip.Addr) bool { return true })
+		time.Sleep(movePause)
+		a.quiet()
+		b.quiet()
+	})
+}
