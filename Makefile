@@ -68,10 +68,10 @@ unit: ui ## tests beside the code
 race: ui ## the same under the race detector
 	$(GO) test -race -timeout 30m $$($(GO) list ./... | grep -v /appliance/e2e)
 
-image: ui image-deps ## the image and the signed update of a kind of box: make image BOARD=qemu IMAGE_VERSION=1.4.2
+image: ui prompts image-deps ## the image and the signed update of a kind of box: make image BOARD=qemu IMAGE_VERSION=1.4.2
 	$(GO) run ./image/build -board $(BOARD) -version $(IMAGE_VERSION) -out $(IMAGE_OUT)
 
-image-test: ui image-deps ## the images in QEMU: versions that come and go, power cuts, ARM; takes an hour or two
+image-test: ui prompts image-deps ## the images in QEMU: versions that come and go, power cuts, ARM; takes an hour or two
 	SANCHAR_IMAGE=long $(GO) test -timeout 240m -count 1 -p 1 -v ./appliance/e2e/image
 
 e2e: deps image-deps build ## the box against real phones, load and a browser

@@ -25,6 +25,7 @@ func main() {
 	flag.StringVar(&o.cache, "cache", "build/cache", "folder that keeps fetched packages")
 	flag.StringVar(&o.minVersion, "min-version", "0.0.0", "no older version may follow this one")
 	flag.StringVar(&o.keys, "keys", "build/keys", "folder of the keys of updates; without any, keys for development are made")
+	flag.StringVar(&o.sounds, "sounds", "build/share/sounds", "folder of the spoken texts and the hold music; without it there are tones only")
 	flag.Func("replace", "PATH=FILE puts a file in the place of one of the root, PATH= leaves it out; such an image is for tests", o.replace)
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -36,7 +37,7 @@ func main() {
 }
 
 type options struct {
-	board, version, minVersion, out, cache, keys string
+	board, version, minVersion, out, cache, keys, sounds string
 
 	replaced map[string]string // path in the root -> file; "" leaves it out
 }
