@@ -14,11 +14,8 @@ import (
 //go:embed */board.json
 var folders embed.FS
 
-// Firmwares that start a box.
-const (
-	UEFI = "uefi"
-	RPi  = "rpi" // the Raspberry Pi's own, with tryboot
-)
+// UEFI is the firmware that starts a box.
+const UEFI = "uefi"
 
 // Board is one kind of box.
 type Board struct {
@@ -27,7 +24,7 @@ type Board struct {
 	Arch     string   `json:"arch"` // as Go names it
 	Firmware string   `json:"firmware"`
 	Kernel   Kernel   `json:"kernel"`
-	Loader   Package  `json:"loader"`  // of systemd-boot and the stub of unified kernel images; none for rpi
+	Loader   Package  `json:"loader"`  // of systemd-boot and the stub of unified kernel images
 	Checker  Package  `json:"checker"` // of e2fsck, which stands alone
 	Console  []string `json:"console"` // devices for kernel messages and the box's own screen, the last one first
 	Boot     []string `json:"boot"`    // modules that stage-1 loads, in this order, each behind what it needs
