@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/coraltele/sanchar/pkg/base/ids"
+	"github.com/coraltele/sanchar/pkg/base/problem"
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
 )
 
@@ -73,10 +74,19 @@ func Check(ctx context.Context, c Config) error {
 		err := step.do(limited)
 		cancel()
 		if err != nil {
-			return fmt.Errorf("%s: %w", step.name, err)
+			c.Log.Warn("the box is not well", "step", step.name, "err", err)
+			return fmt.Errorf("%s: %s", step.name, public(err))
 		}
 	}
 	return nil
+}
+
+// public is what people are told: of a problem its text alone.
+func public(err error) string {
+	if p, ok := errors.AsType[*problem.Error](err); ok {
+		return p.Text
+	}
+	return err.Error()
 }
 
 func (c *Config) network(ctx context.Context) error {

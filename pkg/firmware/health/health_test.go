@@ -2,6 +2,8 @@ package health
 
 import (
 	"context"
+	"errors"
+	"log/slog"
 	"math"
 	"net"
 	"net/netip"
@@ -11,6 +13,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/coraltele/sanchar/pkg/base/problem"
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
 )
 
@@ -76,6 +79,20 @@ func TestMediaOf(t *testing.T) {
 		if at, err := mediaOf([]byte(bad)); err == nil {
 			t.Errorf("%q: %v", bad, at)
 		}
+	}
+}
+
+func TestOnlyTheTextOfAProblemIsTold(t *testing.T) {
+	t.Parallel()
+	c := Config{Stores: func(context.Context) error {
+		return problem.Wrap(errors.New("open /perm/x: input/output error"), problem.Unavailable, "store.away", "the records cannot be read", "look at the disk")
+	}, Log: slog.New(slog.DiscardHandler)}
+	if err := Check(t.Context(), c); err == nil || err.Error() != "the records: the records cannot be read" {
+		t.Errorf("%v", err)
+	}
+	c.Stores = func(context.Context) error { return errors.New("no tone") }
+	if err := Check(t.Context(), c); err == nil || err.Error() != "the records: no tone" {
+		t.Errorf("%v", err)
 	}
 }
 
