@@ -167,6 +167,7 @@ func (s *serial) find(pattern *regexp.Regexp) (line string, found bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	rest := s.all.String()[s.seen:]
+	rest = rest[:strings.LastIndexByte(rest, '\n')+1] // a line that is still being written may end otherwise
 	at := pattern.FindStringIndex(rest)
 	if at == nil {
 		return "", false
