@@ -16,12 +16,20 @@ STATICCHECK := $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 # Debian packages of the peers that tests and benchmarks talk to.
 PEERS := linphone-cli baresip-core sip-tester kamailio rtpengine-daemon tshark sox espeak-ng ffmpeg chromium iproute2 nftables openssl sqlite3 udhcpc user-mode-linux coturn
 
+# Debian packages that build an image, and start it.
+IMAGE_PEERS := squashfs-tools mtools dosfstools e2fsprogs kmod qemu-system-x86 qemu-system-arm ovmf qemu-efi-aarch64
+
+# Kind of box and version of an image; a release says both, and its version has three numbers.
+BOARD         ?= x86
+IMAGE_VERSION ?= 0.0.0-dev
+IMAGE_OUT     ?= build/image
+
 FUZZTIME ?= 20s
 
-.PHONY: help run test build prompts ui lint fmt unit race e2e fuzz bench check clean deps
+.PHONY: help run test build prompts ui lint fmt unit race e2e image image-test fuzz bench check clean deps image-deps
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: build ## build and start the box on this machine, on high ports, data in ./var
 	@exec $(BIN)/sanchar dev --data ./var
@@ -44,7 +52,7 @@ $(DIST)/index.html: $(shell find $(UI) -type f -not -path '*/node_modules/*' -no
 	@touch $@
 
 lint: ## formatting, vet for all boards, staticcheck, the house rules
-	@out=$$($(GOFUMPT) -l appliance pkg); if [ -n "$$out" ]; then echo "not gofumpt'd:"; echo "$$out"; exit 1; fi
+	@out=$$($(GOFUMPT) -l appliance board image pkg); if [ -n "$$out" ]; then echo "not gofumpt'd:"; echo "$$out"; exit 1; fi
 	$(GO) vet ./...
 	GOARCH=arm64 $(GO) vet ./pkg/... ./appliance/...
 	GOARCH=arm $(GO) vet ./pkg/... ./appliance/...
@@ -52,7 +60,7 @@ lint: ## formatting, vet for all boards, staticcheck, the house rules
 	$(GO) test ./pkg/layers
 
 fmt: ## format all Go files
-	$(GOFUMPT) -w appliance pkg
+	$(GOFUMPT) -w appliance board image pkg
 
 unit: ui ## tests beside the code
 	$(GO) test -timeout 15m $$($(GO) list ./... | grep -v /appliance/e2e)
@@ -60,7 +68,13 @@ unit: ui ## tests beside the code
 race: ui ## the same under the race detector
 	$(GO) test -race -timeout 30m $$($(GO) list ./... | grep -v /appliance/e2e)
 
-e2e: deps build ## the box against real phones, load and a browser
+image: ui prompts image-deps ## the image and the signed update of a kind of box: make image BOARD=qemu IMAGE_VERSION=1.4.2
+	$(GO) run ./image/build -board $(BOARD) -version $(IMAGE_VERSION) -out $(IMAGE_OUT)
+
+image-test: ui prompts image-deps ## the images in QEMU: versions that come and go, power cuts, ARM; takes an hour or two
+	SANCHAR_IMAGE=long $(GO) test -timeout 240m -count 1 -p 1 -v ./appliance/e2e/image
+
+e2e: deps image-deps build ## the box against real phones, load and a browser
 	$(GO) test -timeout 30m -count 1 -p 1 ./appliance/e2e/...
 
 test: deps build lint unit e2e ## everything that must pass
@@ -79,6 +93,9 @@ bench: deps build ## cost beside Kamailio and rtpengine; the table goes to appli
 clean: ## remove what was built and the data of make run
 	rm -rf build var $(UI)/node_modules
 	find $(DIST) -mindepth 1 -not -name placeholder.html -delete
+
+image-deps: ## install what images are built and started with, if it is missing
+	@$(MAKE) --no-print-directory deps PEERS='$(IMAGE_PEERS)'
 
 deps: ## install the peers that tests need, if they are missing
 	@missing=$$(for p in $(PEERS); do dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \

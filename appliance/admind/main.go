@@ -37,6 +37,8 @@ func main() {
 	port := flag.Uint("https", 443, "port of the page")
 	flag.StringVar(&cfg.TokenFile, "token-file", "", "file that an owner's API token is written to")
 	flag.StringVar(&cfg.Scanner, "scanner", "", "program, with arguments, that reads each file that users send and ends with 0 when it is clean, 1 when not")
+	flag.StringVar(&cfg.Root, "root", "/", "folder of the image's files")
+	flag.StringVar(&cfg.Trouble, "trouble", "", "why the box runs the page alone")
 	level := flag.String("log", "info", "level of the log: tracedata, trace, debug, info, warn, error")
 	describe := flag.Bool("openapi", false, "print the API's OpenAPI document and exit")
 	flag.Parse()

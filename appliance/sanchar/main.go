@@ -68,6 +68,11 @@ func commands() []command {
 		{"net leases", "", "list who got which address of the box", netLeases},
 		{"net neighbours", "", "list who is at the other ends of the cables", netNeighbours},
 		{"net services", "", "list what the box does for the hosts of its zones", netServices},
+		{"check", "", "find out whether the box does what it is for: a call goes through it", check},
+		{"update state", "", "tell the version that runs, and how an update stands", updateState},
+		{"update install", "FILE", "install an update from a file on the box; it restarts when calls are over", updateInstall},
+		{"restart", "", "restart the box at once; calls are cut", restartBox},
+		{"factory-reset", "--yes", "erase all that the box keeps, and restart it as it was delivered", resetBox},
 		{"version", "", "tell the version of this program", showVersion},
 	}
 }

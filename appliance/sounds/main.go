@@ -85,7 +85,7 @@ func speak(language, text string) ([]int16, error) {
 	if err != nil {
 		return nil, fmt.Errorf("espeak-ng: %w", err)
 	}
-	convert := exec.Command("sox", "-t", "wav", "--ignore-length", "-", "-t", "raw", "-e", "signed", "-b", "16", "-L", "-c", "1",
+	convert := exec.Command("sox", "-R", "-t", "wav", "--ignore-length", "-", "-t", "raw", "-e", "signed", "-b", "16", "-L", "-c", "1",
 		"-r", fmt.Sprint(sound.Rate), "-", "silence", "1", "0.02", "0.1%", "reverse", "silence", "1", "0.02", "0.1%", "reverse", "gain", "-n", "-9")
 	convert.Stdin, convert.Stderr = bytes.NewReader(spoken), os.Stderr
 	raw, err := convert.Output()

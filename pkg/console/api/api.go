@@ -96,6 +96,7 @@ type Config struct {
 	Hooks       Hooks
 	Files       Files
 	Sounds      Recordings
+	Updates     Updates
 	Policy      *conf.File[record.Policy] // of what the archive keeps
 	PageBuilt   bool                      // the program holds the page
 	Bind        string                    // address of the page; "" is every address
@@ -138,6 +139,7 @@ func New(cfg Config) *API {
 	a.networkOperations()
 	a.banOperation()
 	a.networkDocument()
+	a.updateOperations()
 	a.eventOperations()
 	a.documentOperation()
 	a.hookDocument()

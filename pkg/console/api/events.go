@@ -82,6 +82,7 @@ func (a *API) eventResponse() map[string]*huma.Response {
 		{events.Changed, reflect.TypeFor[events.Overview]()},
 		{events.Recorded, reflect.TypeFor[events.Record]()},
 		{events.AlarmChanged, reflect.TypeFor[events.AlarmChange]()},
+		{events.UpdateMoved, reflect.TypeFor[events.Ended]()},
 	} {
 		kinds = append(kinds, &huma.Schema{
 			Title: "Event " + e.name, Type: huma.TypeObject, Required: []string{"event", "data"},

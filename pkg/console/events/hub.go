@@ -25,6 +25,7 @@ const (
 	Changed      = "overview"           // Overview
 	Recorded     = "record"             // Record
 	AlarmChanged = "alarm"              // AlarmChange
+	UpdateMoved  = "update"             // Ended, without an id: ask how the update stands
 )
 
 // Ended names a thing.
@@ -231,6 +232,13 @@ func (h *Hub) Recorded(batch []record.Envelope) {
 		}
 		h.sendLocked(Recorded, Record{ID: e.ID, Kind: e.Kind, Record: e.Data})
 	}
+}
+
+// Updated tells that an update stands differently. It does not block.
+func (h *Hub) Updated() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.sendLocked(UpdateMoved, Ended{})
 }
 
 // bare is a message without what it says.

@@ -30,6 +30,7 @@ import (
 	"github.com/coraltele/sanchar/pkg/console/events"
 	"github.com/coraltele/sanchar/pkg/console/provision"
 	"github.com/coraltele/sanchar/pkg/console/web"
+	"github.com/coraltele/sanchar/pkg/firmware/update"
 	"github.com/coraltele/sanchar/pkg/network/netcfg"
 	"github.com/coraltele/sanchar/pkg/platform/conf"
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
@@ -46,6 +47,8 @@ type Config struct {
 	Port      uint16 // of the page; 0 takes any that is free
 	TokenFile string // where an API token of role owner is written; "" for none
 	Scanner   string // program, with its arguments, that looks at each file that users send; "" for none
+	Root      string // of the image's files
+	Trouble   string // why the box runs the page alone; "" when it runs all
 	Version   string
 	Notify    *notify.Notifier
 	Taken     map[string][]int // descriptors that the supervisor handed over
@@ -69,6 +72,9 @@ type Daemon struct {
 	page      *web.Page
 	cert      *pki.Server
 	links     ctl.Net
+	updates   *update.Updates
+
+	developmentKeys bool
 
 	mu   sync.Mutex // guards port
 	port uint16     // of the page, once it listens
@@ -124,8 +130,12 @@ func New(cfg Config) (*Daemon, error) {
 	if err != nil {
 		return nil, errors.Join(err, d.provision.Close(), d.closeVaults())
 	}
+	if err := d.openUpdates(sw); err != nil {
+		return nil, errors.Join(err, d.hooks.Close(), d.provision.Close(), d.closeVaults())
+	}
 	d.api = api.New(api.Config{
 		Auth: d.auth, Hub: d.hub, Provision: d.provision, Switch: sw, Links: d.links, Diagnosis: d.links, Network: d.links, NetworkType: reflect.TypeFor[netcfg.Document](), Archive: d.archive, Files: d.files, Sounds: d.sounds, Hooks: d.hooks, Policy: policy,
+		Updates: updater{d.updates},
 		PageBuilt: d.page.Built(), Bind: cfg.Bind, Version: cfg.Version, Log: d.log("api"),
 	})
 	return d, nil
@@ -184,7 +194,7 @@ func (d *Daemon) stored(batch []record.Envelope) {
 
 // alarms are what an admin must hear of from us.
 func (d *Daemon) alarms() []ctl.Alarm {
-	return slices.Concat(d.archive.Alarms(), d.files.Alarms(), d.sounds.Alarms(), d.hooks.Alarms())
+	return slices.Concat(d.archive.Alarms(), d.files.Alarms(), d.sounds.Alarms(), d.hooks.Alarms(), d.updateAlarms(), d.troubleAlarms())
 }
 
 // provisioned writes down that a phone took the settings of a user.
@@ -202,7 +212,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	back, stopBack := context.WithCancel(context.WithoutCancel(ctx))
 	archive := make(chan error, 1)
 	go func() { archive <- d.archive.Run(back) }()
-	err = together(ctx, d.auth.Run, d.hub.Run, d.hooks.Run, d.vault.Run, d.heard.Run, d.cert.Run, d.followLinks, d.keepAlive,
+	err = together(ctx, d.auth.Run, d.hub.Run, d.hooks.Run, d.vault.Run, d.heard.Run, d.cert.Run, d.followLinks, d.keepAlive, d.updates.Run,
 		func(ctx context.Context) error {
 			return ctl.Serve(ctx, d.cfg.socket("admin"), d.ownSocket(), d.cfg.Log)
 		},
@@ -239,6 +249,7 @@ func (d *Daemon) ownSocket() http.Handler {
 	mux := http.NewServeMux()
 	ingest.Handle(mux, d.archive)
 	d.sounds.Handle(mux)
+	d.updateRoutes(mux)
 	ctl.Handle(mux, "GET /v1/status", func(r *http.Request, _ ctl.None) (ctl.AdminStatus, error) {
 		return ctl.AdminStatus{
 			Version: d.cfg.Version, Started: d.started, SetUp: d.auth.SetUp(), Page: d.pageAddress(r.Context()), Alarms: d.alarms(),
@@ -260,6 +271,13 @@ func (d *Daemon) pageAddress(ctx context.Context) string {
 		}
 	}
 	return "https://" + net.JoinHostPort(host, strconv.Itoa(int(port)))
+}
+
+// loopbackPage is where the box itself finds the page.
+func (d *Daemon) loopbackPage() string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return "https://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(int(d.port))) + "/"
 }
 
 // readyPause is how often we see whether our own socket answers already.

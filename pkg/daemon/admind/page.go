@@ -144,7 +144,8 @@ func (d *Daemon) pageHandler() http.Handler {
 		ctl.WriteProblem(w, problem.New(problem.Denied, "request.origin", "another site's page asked for this", "use the box's own page"))
 	}))
 	all := http.NewServeMux()
-	all.Handle(exchange.Path, csrf.Handler(d.filesHandler())) // has its own bounds of size and time
+	all.Handle(exchange.Path, csrf.Handler(d.filesHandler()))        // has its own bounds of size and time
+	all.Handle("POST "+api.UpdatePath, timedBody(csrf.Handler(mux))) // as large as an image; who is signed in gets the time
 	all.Handle("/", timedBody(http.MaxBytesHandler(csrf.Handler(mux), maxBody)))
 	return d.recovering(web.Secure(all))
 }

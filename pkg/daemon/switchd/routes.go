@@ -29,6 +29,10 @@ func (d *Daemon) routes() http.Handler {
 	ctl.Handle(mux, "GET /v1/calls", func(*http.Request, ctl.None) ([]ctl.LiveCall, error) { return d.calls.List(), nil })
 	ctl.Handle(mux, "DELETE /v1/calls/{id}", d.hangUp)
 	ctl.Handle(mux, "DELETE /v1/bans", d.liftBan)
+	ctl.Handle(mux, "POST /v1/drain", func(_ *http.Request, in ctl.Drain) (ctl.None, error) {
+		d.calls.Refuse(time.Now().Add(in.For))
+		return ctl.None{}, nil
+	})
 	ctl.Handle(mux, "GET /v1/chat/policy", func(*http.Request, ctl.None) (ctl.ChatPolicy, error) { return d.chat.Policy(), nil })
 	ctl.Handle(mux, "PUT /v1/chat/policy", func(_ *http.Request, in ctl.ChatPolicy) (ctl.None, error) {
 		return ctl.None{}, d.chat.SetPolicy(in)

@@ -462,6 +462,24 @@ func TestDelayedOffer(t *testing.T) {
 	})
 }
 
+func TestNoNewCallsBeforeARestart(t *testing.T) {
+	run(t, func(r *rig) {
+		a, b := r.phone("alice", 1000, edge.TCP), r.phone("bob", 1000, edge.TCP)
+		r.eng.Refuse(time.Now().Add(time.Minute))
+		a.call("sip:bob@pbx.test", "", sdpOf(a, 4000, ""))
+		if got := a.expect("SIP/2.0 503"); sipside.Header(got, "Retry-After") == "" {
+			t.Errorf("%s", got)
+		} else {
+			a.ack(got, "")
+		}
+		b.quiet()
+		time.Sleep(2 * time.Minute)
+		a.call("sip:bob@pbx.test", "", sdpOf(a, 4000, ""))
+		a.expect("SIP/2.0 100")
+		b.expect("INVITE")
+	})
+}
+
 func TestMediaIsDown(t *testing.T) {
 	run(t, func(r *rig) {
 		a, b := r.phone("alice", 1000, edge.TCP), r.phone("bob", 1000, edge.TCP)

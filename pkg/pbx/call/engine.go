@@ -94,7 +94,8 @@ type Engine struct {
 	count   atomic.Int64
 	strict  bool // of tests: a fault ends the process
 	failing atomic.Bool
-	packers sync.Pool // of *pack.Writer
+	closed  atomic.Int64 // no new calls until then, in Unix nanoseconds
+	packers sync.Pool    // of *pack.Writer
 	known   *known
 
 	mu      sync.Mutex // guards what follows
@@ -177,7 +178,7 @@ func (e *Engine) Call(in *edge.Inbound) bool {
 	if e.deliver(e.starts.get(startKey(&in.Message)), in) {
 		return true
 	}
-	if e.Len() >= maxCalls || e.ctx.Err() != nil {
+	if e.Len() >= maxCalls || e.ctx.Err() != nil || time.Now().UnixNano() < e.closed.Load() {
 		e.deps.Wire.Reply(in, &checked.Reply{Code: 503, Reason: "Too Many Calls", Header: "Retry-After: 10\r\n"})
 		e.deps.Wire.Release(in)
 		return true
@@ -193,6 +194,9 @@ func (e *Engine) Call(in *edge.Inbound) bool {
 	c.post(event{in: in})
 	return true
 }
+
+// Refuse refuses new calls until then; those that are up go on.
+func (e *Engine) Refuse(until time.Time) { e.closed.Store(until.UnixNano()) }
 
 // Response takes a response. Its branch says whose it is.
 func (e *Engine) Response(in *edge.Inbound) bool {

@@ -46,6 +46,11 @@ func (s *Supervisor) startProcess(c *child, in *inbox) (process, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", c.spec.Path, err), unix.Close(pipe[0]))
 	}
+	if c.spec.Nice != 0 {
+		if err := unix.Setpriority(unix.PRIO_PROCESS, pid, c.spec.Nice); err != nil {
+			s.cfg.Log.Warn("a program has not the priority that it should", "name", c.spec.Name, "err", err)
+		}
+	}
 	proc, err := os.FindProcess(pid)
 	if err != nil { // cannot be: it is our child and nobody has waited for it
 		return nil, errors.Join(err, unix.Close(pipe[0]))

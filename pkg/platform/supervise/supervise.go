@@ -24,6 +24,7 @@ type Spec struct {
 	Path     string
 	Args     []string
 	Env      []string      // added to the supervisor's own
+	Nice     int           // priority: -20 is served first, 19 last
 	Watchdog time.Duration // longest silence that is not taken for a hang; 0 does not watch
 }
 

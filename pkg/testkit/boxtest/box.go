@@ -164,6 +164,13 @@ func (b *Box) Media() ctl.Media {
 	return m
 }
 
+// Admin returns a client of admind's socket.
+func (b *Box) Admin() ctl.Admin {
+	a := ctl.NewAdmin(b.socket("admin"))
+	b.t.Cleanup(func() { _ = a.Close() }) // idle connections only
+	return a
+}
+
 func (b *Box) socket(name string) string { return filepath.Join(b.data, "run", name+".sock") }
 
 // Folder returns the names in a folder of the box's data.

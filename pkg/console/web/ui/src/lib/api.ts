@@ -79,12 +79,12 @@ const verb = <M extends Method>(method: M) =>
 /** The box's API: paths, parameters, bodies and answers are checked against its own description. */
 export const api = { get: verb('get'), post: verb('post'), put: verb('put'), delete: verb('delete') };
 
-/** Sends a CSV file and tells how much of it has arrived, which fetch cannot. */
-export function upload<T>(path: string, file: Blob, progress: (part: number) => void): Promise<T> {
+/** Sends a file and tells how much of it has arrived, which fetch cannot. */
+export function upload<T>(path: string, file: Blob, progress: (part: number) => void, type = 'text/csv'): Promise<T> {
   return new Promise((resolve, reject) => {
     const xhr = new XMLHttpRequest();
     xhr.open('POST', prefix + path);
-    xhr.setRequestHeader('Content-Type', 'text/csv');
+    xhr.setRequestHeader('Content-Type', type);
     xhr.upload.onprogress = (e) => e.lengthComputable && progress(e.loaded / e.total);
     xhr.onerror = () => reject(offline());
     xhr.onload = async () => {

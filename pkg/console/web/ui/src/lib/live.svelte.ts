@@ -13,7 +13,7 @@ type DataOf<N extends Name> = Extract<Told, { event: N }>['data'];
 /** Who wants to hear of what. resync is told when lists must be fetched anew: events may have been missed. */
 export type Listener = { [N in Name]?: (data: DataOf<N>) => void } & { resync?: () => void };
 
-const names: readonly Name[] = ['registration', 'registration-ended', 'presence', 'call', 'call-ended', 'user', 'overview', 'record', 'alarm'];
+const names: readonly Name[] = ['registration', 'registration-ended', 'presence', 'call', 'call-ended', 'user', 'overview', 'record', 'alarm', 'update'];
 
 const firstPause = 1000; // ms
 const longestPause = 30_000;

@@ -52,5 +52,6 @@ export type ThreadRecord = Schemas['ThreadRecord'];
 export type Token = Schemas['Token'];
 export type TraceHop = Schemas['TraceHop'];
 export type TunnelPeer = Schemas['TunnelPeer'];
+export type UpdateState = Schemas['UpdateState'];
 export type User = Schemas['User'];
 export type UserSecret = Schemas['UserSecret'];

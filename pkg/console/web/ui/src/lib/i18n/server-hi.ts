@@ -37,6 +37,26 @@ const texts: readonly (readonly [english: string, hindi: string])[] = [
   ['at most {} words', 'ज़्यादा से ज़्यादा {} शब्द'],
   ['leave out the common ones', 'आम शब्द छोड़ दें'],
 
+  // versions
+  ['the update is not signed by a key that this box trusts', 'अपडेट पर ऐसी कुंजी का हस्ताक्षर नहीं जिस पर यह बॉक्स भरोसा करे'],
+  ["take the file from the maker's site again; an update that was made elsewhere needs its key on the box", 'फ़ाइल बनाने वाले की साइट से फिर लें; कहीं और बने अपडेट की कुंजी बॉक्स पर होनी चाहिए'],
+  ['the file is not a whole update', 'फ़ाइल पूरा अपडेट नहीं है'],
+  ["take it from the maker's site again, and compare its size", 'इसे बनाने वाले की साइट से फिर लें और आकार मिलाएँ'],
+  ['the update is for boxes of kind {}, this one is {}', 'अपडेट {} क़िस्म के बॉक्स के लिए है, यह {} है'],
+  ['take the update for this kind of box', 'इस क़िस्म के बॉक्स का अपडेट लें'],
+  ['version {} is older than {}, which runs', 'संस्करण {} चल रहे {} से पुराना है'],
+  ['version {} is older than {}, the oldest that is safe', 'संस्करण {} सबसे पुराने सुरक्षित {} से पुराना है'],
+  ['version {} is what runs', 'संस्करण {} ही चल रहा है'],
+  ['there is nothing to do', 'कुछ करना नहीं है'],
+  ['another update is under way', 'दूसरा अपडेट चल रहा है'],
+  ['wait until it is over', 'उसके पूरा होने तक रुकें'],
+  ['the update was broken off', 'अपडेट बीच में टूट गया'],
+  ['the version that runs is on trial: the other one is the way back', 'चल रहा संस्करण परीक्षण पर है: लौटने का रास्ता दूसरा है'],
+  ['wait until the trial is over; it takes a few minutes', 'परीक्षण पूरा होने तक रुकें; कुछ मिनट लगते हैं'],
+  ['this machine was not started from an image', 'यह मशीन इमेज से शुरू नहीं हुई'],
+  ['this is a development build: anybody who has its sources can sign updates for it', 'यह विकास के लिए बना है: जिसके पास इसका सोर्स है वह इसके अपडेट पर हस्ताक्षर कर सकता है'],
+  ['install a release before the box is used', 'बॉक्स काम में लेने से पहले रिलीज़ डालें'],
+
   // what is kept
   ['at least {} days', 'कम से कम {} दिन'],
   ['keep records longer', 'रिकॉर्ड ज़्यादा दिन रखें'],

@@ -1,0 +1,133 @@
+// Command init is the first program of the root: it mounts what the box keeps, loads the drivers of
+// its hardware, runs the daemons, and feeds the hardware watchdog for as long as they are well.
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/gokrazy/gokrazy"
+	"golang.org/x/sys/unix"
+
+	"github.com/coraltele/sanchar/pkg/base/slogx"
+	"github.com/coraltele/sanchar/pkg/firmware/slots"
+	"github.com/coraltele/sanchar/pkg/platform/ctl"
+	"github.com/coraltele/sanchar/pkg/platform/supervise"
+)
+
+var version = "dev" // set when the image is built
+
+// Places.
+const (
+	runDir   = "/run/sanchar" // in memory: what outlives a daemon, not the box
+	dataDir  = "/perm"
+	programs = "/user"
+)
+
+// patience is the longest silence of a daemon that is not taken for a hang.
+const patience = 30 * time.Second
+
+func main() {
+	con := openConsole()
+	log := slogx.New(con, slogx.NewLevels(slog.LevelInfo))
+	dog := openWatchdog(log) // before gokrazy would feed it whatever happens
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	err := run(ctx, con, dog, log)
+	stop()
+	log.Error("the box stops", "err", err)
+	unix.Sync()
+	_ = unix.Reboot(unix.LINUX_REBOOT_CMD_RESTART)
+	select {} // the watchdog does it
+}
+
+func run(ctx context.Context, con *console, dog *watchdog, log *slog.Logger) error {
+	if err := gokrazy.Boot(version); err != nil {
+		return err
+	}
+	if err := loadLater("/etc/modules"); err != nil {
+		log.Error("not all modules of the network are loaded", "err", err)
+	}
+	if err := loadDrivers("/sys/devices", release()); err != nil {
+		log.Error("not all drivers are loaded", "err", err)
+	}
+	con.version = version
+	trouble := keepData(log)
+	if err := os.MkdirAll(runDir, 0o700); err != nil {
+		return err
+	}
+	go reap(ctx)
+	h := newHealth(dog, log)
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	boot := newStarter(trouble, h, log, func(why string) { cancel(errors.New(why)) })
+	boot.open(time.Now())
+	sup, err := supervise.New(supervise.Config{
+		Programs: specs(trouble), Socket: filepath.Join(runDir, "notify.sock"), Output: con.say, OnEvent: h.take, Log: log,
+	})
+	if err != nil {
+		return err
+	}
+	go h.feed(ctx)
+	go con.greet(ctx)
+	go boot.watch(ctx)
+	go serve(ctx, boot, log)
+	err = sup.Run(ctx)
+	if ctx.Err() == nil && err == nil {
+		err = errors.New("the supervisor ended")
+	}
+	return errors.Join(context.Cause(ctx), err)
+}
+
+// serve answers admind. Without it the box runs, but cannot be updated.
+func serve(ctx context.Context, boot *starter, log *slog.Logger) {
+	if err := ctl.Serve(ctx, filepath.Join(runDir, "init.sock"), boot.routes(), log); err != nil {
+		log.Error("nobody can ask for a restart", "err", err)
+	}
+}
+
+func newStarter(trouble error, h *health, log *slog.Logger, restart func(string)) *starter {
+	s := &starter{version: version, at: "/mnt", log: log, restart: restart, ill: h.missing}
+	if trouble == nil {
+		s.path = filepath.Join(dataDir, "init", "versions.json")
+	}
+	box, err := slots.Find("/sys")
+	if err != nil {
+		log.Error("the slots are not known", "err", err)
+	}
+	s.slot, s.part = box.Slot, box
+	return s
+}
+
+// specs are the daemons with their flags. Where the data partition is not the box's own, only the page
+// runs, from memory, and tells so.
+func specs(trouble error) []supervise.Spec {
+	spec := func(name string, nice int, args ...string) supervise.Spec {
+		data := filepath.Join(dataDir, strings.TrimSuffix(name, "d"))
+		if trouble != nil {
+			data = filepath.Join(runDir, "safe", strings.TrimSuffix(name, "d"))
+		}
+		return supervise.Spec{
+			Name: name, Path: filepath.Join(programs, name), Nice: nice, Watchdog: patience,
+			Args: append([]string{"--run", runDir, "--data", data}, args...),
+		}
+	}
+	// Media must not wait for anybody; what is past may.
+	all := []supervise.Spec{
+		spec("netd", 0, "--manage"),
+		spec("admind", 5, "--https", "443"),
+		spec("mediad", -15),
+		spec("switchd", -10, "--sip", "5060", "--sips", "5061"),
+	}
+	if trouble != nil {
+		all = all[:2]
+		all[1].Args = append(all[1].Args, "--trouble", trouble.Error())
+	}
+	return all
+}

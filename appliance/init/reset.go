@@ -1,0 +1,22 @@
+package main
+
+import (
+	"path/filepath"
+
+	"github.com/coraltele/sanchar/pkg/base/fsx"
+	"github.com/coraltele/sanchar/pkg/base/problem"
+)
+
+// resetFlag is the name of the file on the boot partition that makes stage1 begin the data partition
+// anew.
+const resetFlag = "factory-reset"
+
+// askReset leaves the flag for the next start.
+func (s *starter) askReset() error {
+	if s.slot == "" {
+		return problem.New(problem.Unavailable, "reset.machine", "this machine was not started from an image", "remove its data by hand")
+	}
+	return s.part.Write(s.at, func(boot string) error {
+		return fsx.WriteFile(filepath.Join(boot, resetFlag), []byte("asked for on the box\n"), 0o600)
+	})
+}

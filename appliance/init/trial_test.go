@@ -1,0 +1,161 @@
+package main
+
+import (
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/coraltele/sanchar/pkg/base/problem"
+	"github.com/coraltele/sanchar/pkg/platform/ctl"
+)
+
+// folder is a boot partition.
+type folder string
+
+func (f folder) Read(_ string, do func(string) error) error  { return do(string(f)) }
+func (f folder) Write(_ string, do func(string) error) error { return do(string(f)) }
+
+// broken is a boot partition that cannot be read.
+type broken struct{}
+
+func (broken) Read(string, func(string) error) error  { return errors.New("damaged") }
+func (broken) Write(string, func(string) error) error { return errors.New("damaged") }
+
+type rig struct {
+	t        *testing.T
+	dir      string
+	restarts []string
+}
+
+// start is a start of the box with these images, of which that in slot runs.
+func (r *rig) start(version, slot string, images ...string) *starter {
+	r.t.Helper()
+	dir := filepath.Join(r.dir, "EFI/Linux")
+	if err := errors.Join(os.RemoveAll(dir), os.MkdirAll(dir, 0o755)); err != nil {
+		r.t.Fatal(err)
+	}
+	for _, i := range images {
+		if err := os.WriteFile(filepath.Join(dir, "sanchar-"+i+".efi"), nil, 0o600); err != nil {
+			r.t.Fatal(err)
+		}
+	}
+	s := &starter{
+		version: version, slot: slot, part: folder(r.dir), path: filepath.Join(r.dir, "data", "versions.json"), log: slog.New(slog.DiscardHandler),
+		ill: func() string { return "switchd" }, restart: func(why string) { r.restarts = append(r.restarts, why) },
+	}
+	s.open(time.Now())
+	return s
+}
+
+func (r *rig) images() (names string) {
+	found, err := filepath.Glob(filepath.Join(r.dir, "EFI/Linux/*"))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	for _, f := range found {
+		names += strings.TrimSuffix(strings.TrimPrefix(filepath.Base(f), "sanchar-"), ".efi") + " "
+	}
+	return strings.TrimSpace(names)
+}
+
+func TestAVersionThatIsWellStays(t *testing.T) {
+	t.Parallel()
+	r := &rig{t: t, dir: t.TempDir()}
+	s := r.start("2.0.0", "b", "1.0.0-a", "2.0.0-b+2-1")
+	if b := s.boot(); b.Trial == nil || b.Trial.Start != 1 || len(b.Images) != 2 {
+		t.Fatalf("%+v", b)
+	}
+	if err := s.end(ctl.TrialReport{OK: true}); err != nil {
+		t.Fatal(err)
+	}
+	if b := s.boot(); b.Trial != nil || r.images() != "1.0.0-a 2.0.0-b" || len(r.restarts) != 0 || b.Images[0].State != ctl.ImageGood {
+		t.Errorf("%+v, %s, %v", b, r.images(), r.restarts)
+	}
+	if err := s.end(ctl.TrialReport{OK: true}); problem.Of(err).Code != "update.trial" {
+		t.Errorf("a second end: %v", err)
+	}
+}
+
+func TestAVersionThatIsNotWellGoesAtOnce(t *testing.T) {
+	t.Parallel()
+	r := &rig{t: t, dir: t.TempDir()}
+	s := r.start("2.0.0", "b", "1.0.0-a", "2.0.0-b+2-1")
+	if err := s.end(ctl.TrialReport{Reason: "no tone was heard"}); err != nil {
+		t.Fatal(err)
+	}
+	if r.images() != "1.0.0-a 2.0.0-b+0-3" || len(r.restarts) != 1 || !strings.Contains(r.restarts[0], "no tone") {
+		t.Fatalf("%s, %v", r.images(), r.restarts)
+	}
+	b := r.start("1.0.0", "a", "1.0.0-a", "2.0.0-b+0-3").boot()
+	if len(b.Failed) != 1 || b.Failed[0].Reason != "no tone was heard" || b.Failed[0].Version != "2.0.0" || b.Images[0].State != ctl.ImageFailed {
+		t.Errorf("%+v", b)
+	}
+}
+
+func TestAVersionThatCouldNotSayWhy(t *testing.T) {
+	t.Parallel()
+	r := &rig{t: t, dir: t.TempDir()}
+	if b := r.start("1.0.0", "a", "1.0.0-a", "2.0.0-b+0-3").boot(); len(b.Failed) != 1 || !strings.Contains(b.Failed[0].Reason, "did not start") {
+		t.Errorf("it never came to its init: %+v", b.Failed)
+	}
+	for left := 2; left >= 1; left-- { // it comes to its init and hangs there
+		r.start("3.0.0", "b", "1.0.0-a", "3.0.0-b+"+string(rune('0'+left))+"-1")
+	}
+	b := r.start("1.0.0", "a", "1.0.0-a", "3.0.0-b+0-3").boot()
+	if len(b.Failed) != 2 || !strings.Contains(b.Failed[1].Reason, "started 2 times") {
+		t.Errorf("%+v", b.Failed)
+	}
+	if b := r.start("1.0.0", "a", "1.0.0-a", "3.0.0-b+0-3").boot(); len(b.Failed) != 2 {
+		t.Errorf("it is blamed again: %+v", b.Failed)
+	}
+}
+
+func TestATrialThatNobodyEnds(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		r := &rig{t: t, dir: dir}
+		s := r.start("2.0.0", "b", "1.0.0-a", "2.0.0-b+2-1")
+		go s.watch(t.Context())
+		time.Sleep(trialTime - time.Second)
+		synctest.Wait()
+		if len(r.restarts) != 0 {
+			t.Fatal("it was given up too early")
+		}
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if len(r.restarts) != 1 || r.images() != "1.0.0-a 2.0.0-b+0-3" || !strings.Contains(s.boot().Failed[0].Reason, "switchd does not run") {
+			t.Errorf("%v, %s, %+v", r.restarts, r.images(), s.boot().Failed)
+		}
+	})
+}
+
+func TestABootPartitionThatCannotBeReadStopsNobody(t *testing.T) {
+	t.Parallel()
+	s := &starter{version: "1.0.0", slot: "a", part: broken{}, log: slog.New(slog.DiscardHandler)}
+	s.open(time.Now())
+	if b := s.boot(); b.Fault == "" || b.Trial != nil {
+		t.Errorf("%+v", b)
+	}
+}
+
+func TestAResetIsAskedForOnTheBootPartition(t *testing.T) {
+	t.Parallel()
+	r := &rig{t: t, dir: t.TempDir()}
+	s := r.start("1.0.0", "a", "1.0.0-a")
+	if err := s.askReset(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(r.dir, resetFlag)); err != nil {
+		t.Error(err)
+	}
+	s.slot = ""
+	if err := s.askReset(); problem.Of(err).Code != "reset.machine" {
+		t.Errorf("without an image: %v", err)
+	}
+}
