@@ -135,7 +135,7 @@ func New(cfg Config) (*Daemon, error) {
 	}
 	d.api = api.New(api.Config{
 		Auth: d.auth, Hub: d.hub, Provision: d.provision, Switch: sw, Links: d.links, Diagnosis: d.links, Network: d.links, NetworkType: reflect.TypeFor[netcfg.Document](), Archive: d.archive, Files: d.files, Sounds: d.sounds, Hooks: d.hooks, Policy: policy,
-		Updates: updater{d.updates},
+		Updates:   updater{d.updates},
 		PageBuilt: d.page.Built(), Bind: cfg.Bind, Version: cfg.Version, Log: d.log("api"),
 	})
 	return d, nil
