@@ -50,11 +50,14 @@ type Kernel struct {
 	Release string `json:"release"`
 }
 
+// AnyPath is the path of a port that takes whatever is left.
+const AnyPath = "*"
+
 // Port is a network port as it is printed on the case.
 type Port struct {
 	Name  string `json:"name"`  // of the interface
 	Label string `json:"label"` // on the case
-	Path  string `json:"path"`  // below /sys/devices, as a pattern; * for whatever is left, in the order of the buses
+	Path  string `json:"path"`  // below /sys/devices, as a pattern of path.Match; AnyPath takes what is left, in the order of the buses
 }
 
 // Button is what starts a factory reset when it is held.

@@ -57,6 +57,9 @@ func run(ctx context.Context, con *console, dog *watchdog, log *slog.Logger) err
 	if err := loadDrivers("/sys/devices", release()); err != nil {
 		log.Error("not all drivers are loaded", "err", err)
 	}
+	if err := namePorts(log); err != nil {
+		log.Error("not all ports have their names", "err", err)
+	}
 	con.version = version
 	trouble := keepData(log)
 	if err := os.MkdirAll(runDir, 0o700); err != nil {

@@ -33,6 +33,7 @@ func starts(t *testing.T, k kind, b made) {
 	m := flash(t, k, b.image)
 	m.on()
 	m.until(`stage1: \d+ modules, 0 refused`, patience)
+	m.until(`a port has its name" port=eth0 at=\S*pci`, patience)
 	// The network is made by netd, with an address by DHCP: nothing of it is in the image.
 	m.until(`Page: +https://10\.0\.2\.15`, patience)
 	m.until(`Set-up code: \S+`, patience)
