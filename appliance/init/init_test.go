@@ -9,7 +9,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/coraltele/sanchar/pkg/platform/ctl"
 	"github.com/coraltele/sanchar/pkg/platform/supervise"
 )
 
@@ -105,20 +104,5 @@ func TestDriversAreFoundByModalias(t *testing.T) {
 	}
 	if !d.done["kernel/net/igb.ko"] || d.done["kernel/net/ice.ko"] {
 		t.Errorf("%v", d.done)
-	}
-}
-
-func TestTheScreenTellsWhereThePageIs(t *testing.T) {
-	t.Parallel()
-	st := ctl.AdminStatus{Page: "https://192.0.2.5", Alarms: []ctl.Alarm{{Text: "the disk is full", Cure: "make room"}}}
-	text := greeting("1.2.3", st, "ABCD-EFGH")
-	for _, want := range []string{"1.2.3", "https://192.0.2.5", "ABCD-EFGH", "the disk is full: make room"} {
-		if !strings.Contains(text, want) {
-			t.Errorf("%q is not in %q", want, text)
-		}
-	}
-	st.SetUp = true
-	if text := greeting("1.2.3", st, "ABCD-EFGH"); strings.Contains(text, "ABCD") {
-		t.Errorf("a box that is set up shows its code: %q", text)
 	}
 }

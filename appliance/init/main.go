@@ -60,7 +60,6 @@ func run(ctx context.Context, con *console, dog *watchdog, log *slog.Logger) err
 	if err := namePorts(log); err != nil {
 		log.Error("not all ports have their names", "err", err)
 	}
-	con.version = version
 	trouble := keepData(log)
 	if err := os.MkdirAll(runDir, 0o700); err != nil {
 		return err
@@ -78,9 +77,10 @@ func run(ctx context.Context, con *console, dog *watchdog, log *slog.Logger) err
 		return err
 	}
 	go h.feed(ctx)
-	go con.greet(ctx)
+	go hearKernel(ctx, con, log)
+	go seats(ctx, log)
 	go boot.watch(ctx)
-	go serve(ctx, boot, log)
+	go serve(ctx, boot, con, log)
 	err = sup.Run(ctx)
 	if ctx.Err() == nil && err == nil {
 		err = errors.New("the supervisor ended")
@@ -89,8 +89,10 @@ func run(ctx context.Context, con *console, dog *watchdog, log *slog.Logger) err
 }
 
 // serve answers admind. Without it the box runs, but cannot be updated.
-func serve(ctx context.Context, boot *starter, log *slog.Logger) {
-	if err := ctl.Serve(ctx, filepath.Join(runDir, "init.sock"), boot.routes(), log); err != nil {
+func serve(ctx context.Context, boot *starter, con *console, log *slog.Logger) {
+	mux := boot.routes()
+	ctl.Stream(mux, "GET /v1/log", con.serve)
+	if err := ctl.Serve(ctx, filepath.Join(runDir, "init.sock"), mux, log); err != nil {
 		log.Error("nobody can ask for a restart", "err", err)
 	}
 }

@@ -7,7 +7,7 @@ import (
 )
 
 // routes are what admind asks of us; ctl.Init is the client.
-func (s *starter) routes() http.Handler {
+func (s *starter) routes() *http.ServeMux {
 	mux := http.NewServeMux()
 	ctl.Handle(mux, "GET /v1/boot", func(*http.Request, ctl.None) (ctl.Boot, error) { return s.boot(), nil })
 	ctl.Handle(mux, "POST /v1/trial", func(_ *http.Request, in ctl.TrialReport) (ctl.None, error) { return ctl.None{}, s.end(in) })

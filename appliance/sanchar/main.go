@@ -73,6 +73,7 @@ func commands() []command {
 		{"update install", "FILE", "install an update from a file on the box; it restarts when calls are over", updateInstall},
 		{"restart", "", "restart the box at once; calls are cut", restartBox},
 		{"factory-reset", "--yes", "erase all that the box keeps, and restart it as it was delivered", resetBox},
+		{"console", "", "serve who sits at this terminal: for the screen and the serial port of a box", atConsoleOf},
 		{"version", "", "tell the version of this program", showVersion},
 	}
 }
@@ -106,6 +107,11 @@ func run(ctx context.Context, t *terminal, args []string) int {
 	if err == nil {
 		err = cmd.run(ctx, t, rest)
 	}
+	return report(t, err)
+}
+
+// report tells a person what went wrong, if anything did, and returns the exit status.
+func report(t *terminal, err error) int {
 	switch wrong, isUsage := errors.AsType[usageError](err); {
 	case err == nil, errors.Is(err, errHelp):
 		return 0

@@ -70,3 +70,12 @@ func (a *API) NoteProvisioned(ctx context.Context, u ctl.User, source netip.Addr
 	entry.Who, entry.Detail, entry.OK = u.Name, firstWords(strings.ToValidUTF8(agent, "?")), true
 	return a.keep(ctx, entry)
 }
+
+// NoteConsole writes that somebody signed in at the box itself, or tried to. What was throttled is not written.
+func (a *API) NoteConsole(ctx context.Context, name string, err error) {
+	if err == nil || problem.Is(err, problem.Unsigned) {
+		who := caller{}
+		who.Name = firstWords(strings.ToValidUTF8(name, "?"))
+		a.note(ctx, who, "session.open", "console", err)
+	}
+}

@@ -199,24 +199,11 @@ func errSetUp() error {
 func (a *Auth) SignIn(ctx context.Context, source netip.Addr, name, password string) (*Session, error) {
 	a.mu.Lock()
 	known := slices.Contains(a.doc.Known, source)
-	hash, role := a.fake, ""
-	if acc := a.doc.account(name); acc != nil {
-		hash, role = acc.Hash, acc.Role
-	}
 	a.mu.Unlock()
-	giveBack, err := a.guesses.take(source, known)
+	hash, role, err := a.check(ctx, name, password, func() (func(), error) { return a.guesses.take(source, known) })
 	if err != nil {
 		return nil, err
 	}
-	ok, err := a.hashing.verify(ctx, hash, password)
-	if err != nil {
-		giveBack() // nothing was evaluated
-		return nil, err
-	}
-	if !ok || role == "" {
-		return nil, problem.New(problem.Unsigned, "signin.wrong", "name or password is wrong", "try again, or ask the owner of the box")
-	}
-	giveBack()
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if acc := a.doc.account(name); acc == nil || acc.Hash != hash {
@@ -226,6 +213,43 @@ func (a *Auth) SignIn(ctx context.Context, source netip.Addr, name, password str
 		a.cfg.Log.Error("an address that signed in is not remembered", "peer", source, "err", err)
 	}
 	return a.openLocked(name, role, source), nil
+}
+
+// Prove checks the password of an owner who stands before the box. Guesses there are throttled too, but
+// those of strangers elsewhere do not slow it.
+func (a *Auth) Prove(ctx context.Context, name, password string) error {
+	if !a.SetUp() {
+		return problem.New(problem.Denied, "setup.required", "the box is not set up yet", "open the page and set it up with the code that the box shows")
+	}
+	_, role, err := a.check(ctx, name, password, func() (func(), error) { return a.guesses.take(netip.Addr{}, true) })
+	if err == nil && role != RoleOwner {
+		err = problem.New(problem.Denied, "signin.role", "your role may not use the console", "ask an owner of the box")
+	}
+	return err
+}
+
+// check evaluates a password, if take lets it, and returns whose it is. A wrong guess counts.
+func (a *Auth) check(ctx context.Context, name, password string, take func() (giveBack func(), err error)) (hash, role string, err error) {
+	a.mu.Lock()
+	hash = a.fake
+	if acc := a.doc.account(name); acc != nil {
+		hash, role = acc.Hash, acc.Role
+	}
+	a.mu.Unlock()
+	giveBack, err := take()
+	if err != nil {
+		return "", "", err
+	}
+	ok, err := a.hashing.verify(ctx, hash, password)
+	if err != nil {
+		giveBack() // nothing was evaluated
+		return "", "", err
+	}
+	if !ok || role == "" {
+		return "", "", problem.New(problem.Unsigned, "signin.wrong", "name or password is wrong", "try again, or ask the owner of the box")
+	}
+	giveBack()
+	return hash, role, nil
 }
 
 // ChangePassword replaces the password of who is signed in, and signs out everybody else who

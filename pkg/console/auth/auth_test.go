@@ -81,6 +81,9 @@ func TestSetUpOnceByTheCodeOfTheBox(t *testing.T) {
 	dir := t.TempDir()
 	a := newAuth(t, dir)
 	text := readCode(t, dir)
+	if a.SetupCode() != text {
+		t.Fatalf("the code is %q, in the file %q", a.SetupCode(), text)
+	}
 	if len(text) != 14 || text[4] != '-' || text[9] != '-' {
 		t.Fatalf("code %q is not three groups of four", text)
 	}
@@ -186,6 +189,38 @@ func TestSignInAndOut(t *testing.T) {
 	}
 	if _, err := a.Identify(request(cookie, "")); code(err) != "session.required" {
 		t.Fatalf("after sign-out: %v", err)
+	}
+}
+
+func TestOwnersProveThemselvesAtTheBox(t *testing.T) {
+	t.Parallel()
+	fresh := newAuth(t, t.TempDir())
+	if err := fresh.Prove(t.Context(), ownerName, ownerPass); code(err) != "setup.required" {
+		t.Errorf("before set-up: %v", err)
+	}
+	a, dir := owned(t)
+	if got := a.SetupCode(); got != "" {
+		t.Errorf("the code is still %q", got)
+	}
+	for name, want := range map[string]string{ownerName: "", "nobody": "signin.wrong"} {
+		if err := a.Prove(t.Context(), name, ownerPass); code(err) != want {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for range perMinute().burst {
+		_ = a.Prove(t.Context(), ownerName, "wrong") // counted
+	}
+	if err := a.Prove(t.Context(), ownerName, ownerPass); code(err) != "signin.throttled" {
+		t.Errorf("after many guesses: %v", err)
+	}
+	if _, err := a.SignIn(t.Context(), here(), ownerName, ownerPass); err != nil {
+		t.Errorf("the page is throttled too: %v", err)
+	}
+	if again := newAuth(t, dir); len(again.doc.Known) != 1 {
+		t.Errorf("the box itself is remembered as an address: %v", again.doc.Known)
+	}
+	if _, err := os.Stat(filepath.Join(dir, SetupCodeFile)); err == nil {
+		t.Error("there is a code again")
 	}
 }
 

@@ -40,13 +40,27 @@ func (a *Auth) newCode() error {
 }
 
 func (a *Auth) freshCodeLocked() error {
-	c := ids.Random(8)[:12]
-	text := c[:4] + "-" + c[4:8] + "-" + c[8:] + "\n"
-	if err := fsx.WriteFile(a.path(SetupCodeFile), []byte(text), 0o600); err != nil {
+	c := setupCode{text: ids.Random(8)[:12]}
+	if err := fsx.WriteFile(a.path(SetupCodeFile), []byte(c.shown()+"\n"), 0o600); err != nil {
 		return err
 	}
-	a.code = setupCode{text: c}
+	a.code = c
 	return nil
+}
+
+// shown is the code as people read it, "" for none.
+func (c setupCode) shown() string {
+	if c.text == "" {
+		return ""
+	}
+	return c.text[:4] + "-" + c.text[4:8] + "-" + c.text[8:]
+}
+
+// SetupCode returns the code that the first person needs, for the box's own screen; "" when there is an owner.
+func (a *Auth) SetupCode() string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.code.shown()
 }
 
 // plainCode undoes what people do to a code when they read and type it.

@@ -252,8 +252,13 @@ func (d *Daemon) ownSocket() http.Handler {
 	d.updateRoutes(mux)
 	ctl.Handle(mux, "GET /v1/status", func(r *http.Request, _ ctl.None) (ctl.AdminStatus, error) {
 		return ctl.AdminStatus{
-			Version: d.cfg.Version, Started: d.started, SetUp: d.auth.SetUp(), Page: d.pageAddress(r.Context()), Alarms: d.alarms(),
+			Version: d.cfg.Version, Started: d.started, SetUp: d.auth.SetUp(), Page: d.pageAddress(r.Context()), SetupCode: d.auth.SetupCode(), Alarms: d.alarms(),
 		}, nil
+	})
+	ctl.Handle(mux, "POST /v1/signin", func(r *http.Request, in ctl.SignIn) (ctl.None, error) {
+		err := d.auth.Prove(r.Context(), in.Name, in.Password)
+		d.api.NoteConsole(r.Context(), in.Name, err)
+		return ctl.None{}, err
 	})
 	return mux
 }

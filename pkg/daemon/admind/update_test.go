@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/coraltele/sanchar/pkg/base/problem"
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
 	"github.com/coraltele/sanchar/pkg/record"
 )
@@ -88,5 +89,30 @@ func TestTheCommandLineIsToldWhatIsNotWell(t *testing.T) {
 	}
 	if _, err := admin.InstallFile(t.Context(), ctl.UpdateFile{Path: filepath.Join(t.TempDir(), "none")}); err == nil || !strings.Contains(err.Error(), "cannot be read") {
 		t.Errorf("%v", err)
+	}
+}
+
+func TestOwnersSignInAtTheConsole(t *testing.T) {
+	t.Parallel()
+	b, c := owned(t)
+	admin := ctl.NewAdmin(b.cfg.socket("admin"))
+	defer func() { _ = admin.Close() }()
+	if err := admin.SignIn(t.Context(), ctl.SignIn{Name: owner, Password: password}); err != nil {
+		t.Error(err)
+	}
+	if err := admin.SignIn(t.Context(), ctl.SignIn{Name: owner, Password: "wrong"}); problem.Of(err).Code != "signin.wrong" {
+		t.Errorf("%v", err)
+	}
+	if st, err := admin.Status(t.Context()); err != nil || st.SetupCode != "" {
+		t.Errorf("a box that is set up shows a code: %+v, %v", st, err)
+	}
+	var log struct{ Records []record.Audit }
+	c.api(200, "GET", "/records/audit", nil, &log)
+	for _, ok := range []bool{true, false} {
+		if !slices.ContainsFunc(log.Records, func(a record.Audit) bool {
+			return a.Act == "session.open" && a.Object == "console" && a.Who == owner && a.OK == ok
+		}) {
+			t.Errorf("no entry with %v: %+v", ok, log.Records)
+		}
 	}
 }

@@ -14,7 +14,15 @@ type AdminStatus struct {
 	Started time.Time `json:"started"`
 	SetUp   bool      `json:"set_up"` // an admin exists
 	Page    string    `json:"page"`   // address of the page
-	Alarms  []Alarm   `json:"alarms,omitempty"`
+	// SetupCode is what the first person types there: whoever reads it at the box stands before it.
+	SetupCode string  `json:"setup_code,omitempty"`
+	Alarms    []Alarm `json:"alarms,omitempty"`
+}
+
+// SignIn is what somebody shows who signs in at the box itself.
+type SignIn struct {
+	Name     string `json:"name"`
+	Password string `json:"password"`
 }
 
 // Batch is a run of records from one daemon's outbox, in its order.
@@ -41,4 +49,9 @@ func (a Admin) Status(ctx context.Context) (st AdminStatus, err error) {
 // Store hands over records; when it returns without error they are on disk.
 func (a Admin) Store(ctx context.Context, b Batch) (ack Ack, err error) {
 	return ack, a.Do(ctx, http.MethodPost, "/v1/records", b, &ack)
+}
+
+// SignIn checks the password of an owner who stands before the box. It opens no session.
+func (a Admin) SignIn(ctx context.Context, in SignIn) error {
+	return a.Do(ctx, http.MethodPost, "/v1/signin", in, nil)
 }

@@ -2,7 +2,12 @@ package ctl
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
+	"io"
 	"net/http"
+	"net/url"
+	"strconv"
 	"time"
 )
 
@@ -60,6 +65,19 @@ type RestartRequest struct {
 	Reset bool `json:"reset,omitempty"`
 }
 
+// Who says a LogLine, beside the daemons.
+const (
+	LogInit   = "init"
+	LogKernel = "kernel" // what is wrong: the rest is in its own buffer
+)
+
+// LogLine is what a program of the box has said.
+type LogLine struct {
+	At   time.Time `json:"at"`
+	From string    `json:"from"` // LogInit, LogKernel, or a daemon
+	Text string    `json:"text"`
+}
+
 // Init is a client of the box's first program.
 type Init struct{ *Client }
 
@@ -74,6 +92,23 @@ func (i Init) Boot(ctx context.Context) (b Boot, err error) {
 // EndTrial keeps the version that runs, or gives it up and starts the one before.
 func (i Init) EndTrial(ctx context.Context, r TrialReport) error {
 	return i.Do(ctx, http.MethodPost, "/v1/trial", r, nil)
+}
+
+// Log calls each for the last lines that the programs of the box have said, so many of them, and then, if
+// follow is true, for those that come, until ctx ends.
+func (i Init) Log(ctx context.Context, last int, follow bool, each func(LogLine) error) error {
+	v := url.Values{"last": {strconv.Itoa(last)}, "follow": {strconv.FormatBool(follow)}}
+	err := i.Listen(ctx, "/v1/log?"+v.Encode(), func(text json.RawMessage) error {
+		var line LogLine
+		if err := json.Unmarshal(text, &line); err != nil {
+			return err
+		}
+		return each(line)
+	})
+	if !follow && errors.Is(err, io.EOF) {
+		return nil
+	}
+	return err
 }
 
 // Restart stops all daemons in order and starts the box again.
