@@ -32,7 +32,7 @@ type Board struct {
 	Hardware []string `json:"hardware"`
 	Ports    []Port   `json:"ports"`
 	Watchdog []string `json:"watchdog"` // modules in the order of trial; softdog is loaded where none finds its chip
-	LED      string   `json:"led,omitempty"`
+	LED      string   `json:"led,omitempty"` // its name below /sys/class/leds, as a pattern of path.Match
 	Button   Button   `json:"button,omitzero"`
 	Capacity Capacity `json:"capacity"`
 }
@@ -62,7 +62,7 @@ type Port struct {
 
 // Button is what starts a factory reset when it is held.
 type Button struct {
-	Input string `json:"input,omitempty"` // name of the input device
+	Input string `json:"input,omitempty"` // name of the input device, as a pattern of path.Match
 	Key   uint16 `json:"key,omitempty"`   // Linux key code
 	Hold  int    `json:"hold,omitempty"`  // seconds
 }

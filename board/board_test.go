@@ -1,6 +1,9 @@
 package board
 
-import "testing"
+import (
+	"slices"
+	"testing"
+)
 
 func TestBoardsAreWhole(t *testing.T) {
 	t.Parallel()
@@ -22,6 +25,14 @@ func TestBoardsAreWhole(t *testing.T) {
 		}
 		if len(b.Ports) == 0 || len(b.Watchdog) == 0 || len(b.Console) == 0 || b.Capacity.Users == 0 || b.Capacity.Calls == 0 {
 			t.Errorf("%s: %+v", name, b)
+		}
+		if k := b.Button; k.Input == "" || k.Key == 0 || k.Hold < 3 { // less is a slip of the hand
+			t.Errorf("%s: button %+v", name, k)
+		}
+		for _, m := range []string{"usbhid", "hid_generic", "evdev", "exfat"} { // what is plugged in later finds its driver there
+			if !slices.Contains(b.Later, m) {
+				t.Errorf("%s: %s is not loaded", name, m)
+			}
 		}
 	}
 	if _, err := Get("toaster"); err == nil {

@@ -57,7 +57,11 @@ func run(ctx context.Context, con *console, dog *watchdog, log *slog.Logger) err
 	if err := loadDrivers("/sys/devices", release()); err != nil {
 		log.Error("not all drivers are loaded", "err", err)
 	}
-	if err := namePorts(log); err != nil {
+	kind, err := thisBoard()
+	if err != nil {
+		log.Error("the kind of box is not known", "err", err)
+	}
+	if err := namePorts(kind, log); err != nil {
 		log.Error("not all ports have their names", "err", err)
 	}
 	trouble := keepData(log)
@@ -80,6 +84,7 @@ func run(ctx context.Context, con *console, dog *watchdog, log *slog.Logger) err
 	go hearKernel(ctx, con, log)
 	go seats(ctx, log)
 	go boot.watch(ctx)
+	go (&button{Button: kind.Button, led: findLED("/sys/class/leds", kind.LED), reset: boot.reset, log: log}).watch(ctx)
 	go serve(ctx, boot, con, log)
 	err = sup.Run(ctx)
 	if ctx.Err() == nil && err == nil {

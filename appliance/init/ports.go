@@ -24,18 +24,19 @@ type nic struct {
 	port int    // of a chip that has several
 }
 
+// thisBoard is the kind of box that the image was made for.
+func thisBoard() (board.Board, error) {
+	name, err := os.ReadFile("/etc/board")
+	if err != nil {
+		return board.Board{}, err
+	}
+	return board.Get(strings.TrimSpace(string(name)))
+}
+
 // namePorts gives the interfaces the names that the board prints on its case. The kernel numbers them as
 // their drivers find them, which may be another order at the next start, and the network's document
 // knows them by name.
-func namePorts(log *slog.Logger) error {
-	name, err := os.ReadFile("/etc/board")
-	if err != nil {
-		return err
-	}
-	kind, err := board.Get(strings.TrimSpace(string(name)))
-	if err != nil {
-		return err
-	}
+func namePorts(kind board.Board, log *slog.Logger) error {
 	nics, err := findNICs("/sys")
 	if err != nil {
 		return err

@@ -20,3 +20,12 @@ func (s *starter) askReset() error {
 		return fsx.WriteFile(filepath.Join(boot, resetFlag), []byte("asked for on the box\n"), 0o600)
 	})
 }
+
+// reset begins the box anew for who held its button.
+func (s *starter) reset() error {
+	if err := s.askReset(); err != nil {
+		return err
+	}
+	s.restart("factory reset, asked for by the button")
+	return nil
+}

@@ -5,7 +5,9 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -27,9 +29,23 @@ func (broken) Read(string, func(string) error) error  { return errors.New("damag
 func (broken) Write(string, func(string) error) error { return errors.New("damaged") }
 
 type rig struct {
-	t        *testing.T
-	dir      string
+	t   *testing.T
+	dir string
+
+	mu       sync.Mutex // guards restarts
 	restarts []string
+}
+
+func (r *rig) restart(why string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.restarts = append(r.restarts, why)
+}
+
+func (r *rig) asked() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.restarts)
 }
 
 // start is a start of the box with these images, of which that in slot runs.
@@ -46,7 +62,7 @@ func (r *rig) start(version, slot string, images ...string) *starter {
 	}
 	s := &starter{
 		version: version, slot: slot, part: folder(r.dir), path: filepath.Join(r.dir, "data", "versions.json"), log: slog.New(slog.DiscardHandler),
-		ill: func() string { return "switchd" }, restart: func(why string) { r.restarts = append(r.restarts, why) },
+		ill: func() string { return "switchd" }, restart: r.restart,
 	}
 	s.open(time.Now())
 	return s
@@ -124,13 +140,13 @@ func TestATrialThatNobodyEnds(t *testing.T) {
 		go s.watch(t.Context())
 		time.Sleep(trialTime - time.Second)
 		synctest.Wait()
-		if len(r.restarts) != 0 {
+		if len(r.asked()) != 0 {
 			t.Fatal("it was given up too early")
 		}
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
-		if len(r.restarts) != 1 || r.images() != "1.0.0-a 2.0.0-b+0-3" || !strings.Contains(s.boot().Failed[0].Reason, "switchd does not run") {
-			t.Errorf("%v, %s, %+v", r.restarts, r.images(), s.boot().Failed)
+		if len(r.asked()) != 1 || r.images() != "1.0.0-a 2.0.0-b+0-3" || !strings.Contains(s.boot().Failed[0].Reason, "switchd does not run") {
+			t.Errorf("%v, %s, %+v", r.asked(), r.images(), s.boot().Failed)
 		}
 	})
 }
@@ -154,7 +170,13 @@ func TestAResetIsAskedForOnTheBootPartition(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(r.dir, resetFlag)); err != nil {
 		t.Error(err)
 	}
+	if err := s.reset(); err != nil || len(r.asked()) != 1 || !strings.Contains(r.asked()[0], "button") {
+		t.Errorf("by its button: %v, %v", r.asked(), err)
+	}
 	s.slot = ""
+	if err := s.reset(); err == nil || len(r.asked()) != 1 {
+		t.Errorf("a machine without an image is restarted: %v", r.asked())
+	}
 	if err := s.askReset(); problem.Of(err).Code != "reset.machine" {
 		t.Errorf("without an image: %v", err)
 	}
