@@ -31,7 +31,7 @@ type Board struct {
 	Later    []string `json:"later"`   // modules that are loaded when the root is there, whatever the hardware
 	Hardware []string `json:"hardware"`
 	Ports    []Port   `json:"ports"`
-	Watchdog []string `json:"watchdog"` // modules in the order of trial; softdog is loaded where none finds its chip
+	Watchdog []string `json:"watchdog"`      // modules in the order of trial; softdog is loaded where none finds its chip
 	LED      string   `json:"led,omitempty"` // its name below /sys/class/leds, as a pattern of path.Match
 	Button   Button   `json:"button,omitzero"`
 	Capacity Capacity `json:"capacity"`

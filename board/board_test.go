@@ -26,7 +26,7 @@ func TestBoardsAreWhole(t *testing.T) {
 		if len(b.Ports) == 0 || len(b.Watchdog) == 0 || len(b.Console) == 0 || b.Capacity.Users == 0 || b.Capacity.Calls == 0 {
 			t.Errorf("%s: %+v", name, b)
 		}
-		if k := b.Button; k.Input == "" || k.Key == 0 || k.Hold < 3 { // less is a slip of the hand
+		if k := b.Button; k.Input != "" && (k.Key == 0 || k.Hold < 3) { // less is a slip of the hand
 			t.Errorf("%s: button %+v", name, k)
 		}
 		for _, m := range []string{"usbhid", "hid_generic", "evdev", "exfat"} { // what is plugged in later finds its driver there

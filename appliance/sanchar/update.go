@@ -15,6 +15,9 @@ import (
 // installWithin is how long an update from a slow stick may take.
 const installWithin = 30 * time.Minute
 
+// sticksWithin is how long it may take to look at all sticks: a slow one takes seconds to be mounted.
+const sticksWithin = time.Minute
+
 // updateState tells the version that runs, and how an update stands.
 func updateState(ctx context.Context, t *terminal, args []string) error {
 	return question{name: "update state"}.ask(ctx, t, args, func(ctx context.Context, b *box, _ []string) error {
@@ -55,16 +58,45 @@ func printUpdate(w io.Writer, st ctl.UpdateState) {
 	}
 }
 
-// updateInstall installs an update from a file on the box.
+// updateSticks lists the updates on USB storage.
+func updateSticks(ctx context.Context, t *terminal, args []string) error {
+	return question{name: "update sticks", within: sticksWithin}.ask(ctx, t, args, func(ctx context.Context, b *box, _ []string) error {
+		all, err := b.admin.Sticks(ctx)
+		switch {
+		case err != nil:
+			return err
+		case b.json:
+			return printJSON(t.out, all)
+		}
+		rows := make([][]string, 0, len(all.Updates))
+		for _, u := range all.Updates {
+			words := u.Fault
+			if u.Older && words == "" {
+				words = "older than the version that runs"
+			}
+			rows = append(rows, []string{u.Stick, orDash(u.Model), u.File, orDash(u.Version), orDash(words)})
+		}
+		printTable(t.out, []string{"STICK", "MODEL", "FILE", "VERSION", "NOTE"}, rows)
+		if all.Fault != "" {
+			fmt.Fprintln(t.out, printable(all.Fault))
+		}
+		return nil
+	})
+}
+
+// updateInstall installs an update from a file on the box, or on a stick.
 func updateInstall(ctx context.Context, t *terminal, args []string) error {
 	in := ctl.UpdateFile{By: "console"}
 	define := func(f *flag.FlagSet) {
 		f.DurationVar(&in.Wait, "wait", 0, "how long the restart waits for calls to end")
+		f.StringVar(&in.Stick, "stick", "", "the file is on this stick: see sanchar update sticks")
 		f.BoolVar(&in.Downgrade, "downgrade", false, "install an older version on purpose")
 	}
 	return question{name: "update install", least: 1, most: 1, define: define, within: installWithin}.ask(ctx, t, args, func(ctx context.Context, b *box, args []string) (err error) {
-		if in.Path, err = filepath.Abs(args[0]); err != nil {
-			return err
+		if in.Path = args[0]; in.Stick == "" {
+			if in.Path, err = filepath.Abs(in.Path); err != nil {
+				return err
+			}
 		}
 		st, err := b.admin.InstallFile(ctx, in)
 		switch {

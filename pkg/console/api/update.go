@@ -25,6 +25,9 @@ type Updates interface {
 	State(ctx context.Context) ctl.UpdateState
 	// Receive writes an update that comes and returns its version. The box restarts when calls are over.
 	Receive(ctx context.Context, bundle io.Reader, o ctl.UpdateFile) (version string, err error)
+	// Sticks lists the updates on USB storage; FromStick installs one as Receive does.
+	Sticks(ctx context.Context) (ctl.Sticks, error)
+	FromStick(ctx context.Context, in ctl.UpdateFile) (version string, err error)
 	Restart(ctx context.Context, by string, reset bool) error
 }
 
@@ -85,6 +88,8 @@ func (a *API) updateOperations() {
 		return &updateOutput{a.cfg.Updates.State(ctx)}, err
 	})
 
+	a.stickOperations()
+
 	type restartInput struct {
 		Body struct {
 			Reset bool `json:"reset,omitempty" doc:"erase all settings, records, recordings and messages: the box is as it was delivered"`
@@ -99,6 +104,51 @@ func (a *API) updateOperations() {
 			}
 			return a.cfg.Updates.Restart(ctx, who.Name, in.Body.Reset)
 		})
+	})
+}
+
+// fromStick is how long an update from a slow stick may take.
+const fromStick = 30 * time.Minute
+
+// stickInput names an update on a stick.
+type stickInput struct {
+	Body struct {
+		Stick     string `json:"stick"`
+		File      string `json:"file"`
+		Wait      int    `json:"wait,omitempty" minimum:"0" maximum:"28800" doc:"seconds that the restart waits for calls to end"`
+		Downgrade bool   `json:"downgrade,omitempty" doc:"an older version is asked for on purpose"`
+	}
+}
+
+// Resolve lets the answer take as long as a stick.
+func (s *stickInput) Resolve(ctx huma.Context) []error {
+	_, w := humago.Unwrap(ctx)
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(fromStick)) // else a slow one is not answered
+	return nil
+}
+
+func (a *API) stickOperations() {
+	type sticksOutput struct{ Body ctl.Sticks }
+	register(a, get("list-stick-updates", "/update/sticks", "The updates on USB storage"), func(ctx context.Context, who caller, _ *struct{}) (*sticksOutput, error) {
+		if err := ownersOnly(who); err != nil {
+			return nil, err
+		}
+		all, err := a.cfg.Updates.Sticks(ctx)
+		return &sticksOutput{all}, err
+	})
+
+	op := with(http.MethodPost, get("install-stick-update", "/update/stick", "Install an update from USB storage; the box restarts when calls are over"))
+	register(a, op, func(ctx context.Context, who caller, in *stickInput) (*updateOutput, error) {
+		err := a.act(ctx, who, "update.install", "", func(entry *record.Audit) (err error) {
+			if err := ownersOnly(who); err != nil {
+				return err
+			}
+			entry.Object, err = a.cfg.Updates.FromStick(ctx, ctl.UpdateFile{
+				Stick: in.Body.Stick, Path: in.Body.File, Wait: time.Duration(in.Body.Wait) * time.Second, Downgrade: in.Body.Downgrade, By: who.Name,
+			})
+			return err
+		})
+		return &updateOutput{a.cfg.Updates.State(ctx)}, err
 	})
 }
 

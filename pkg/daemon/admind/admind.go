@@ -30,6 +30,7 @@ import (
 	"github.com/coraltele/sanchar/pkg/console/events"
 	"github.com/coraltele/sanchar/pkg/console/provision"
 	"github.com/coraltele/sanchar/pkg/console/web"
+	"github.com/coraltele/sanchar/pkg/firmware/manifest"
 	"github.com/coraltele/sanchar/pkg/firmware/update"
 	"github.com/coraltele/sanchar/pkg/network/netcfg"
 	"github.com/coraltele/sanchar/pkg/platform/conf"
@@ -75,6 +76,8 @@ type Daemon struct {
 	updates   *update.Updates
 
 	developmentKeys bool
+	updateKeys      manifest.Keys
+	board           string
 
 	mu   sync.Mutex // guards port
 	port uint16     // of the page, once it listens
@@ -135,7 +138,7 @@ func New(cfg Config) (*Daemon, error) {
 	}
 	d.api = api.New(api.Config{
 		Auth: d.auth, Hub: d.hub, Provision: d.provision, Switch: sw, Links: d.links, Diagnosis: d.links, Network: d.links, NetworkType: reflect.TypeFor[netcfg.Document](), Archive: d.archive, Files: d.files, Sounds: d.sounds, Hooks: d.hooks, Policy: policy,
-		Updates:   updater{d.updates},
+		Updates:   updater{d.updates, d},
 		PageBuilt: d.page.Built(), Bind: cfg.Bind, Version: cfg.Version, Log: d.log("api"),
 	})
 	return d, nil

@@ -35,7 +35,7 @@ func (d *Daemon) openUpdates(sw ctl.Switch) (err error) {
 	if keysErr == nil {
 		keys, keysErr = manifest.ParseKeys(string(text))
 	}
-	d.developmentKeys = keys.Development
+	d.developmentKeys, d.updateKeys, d.board = keys.Development, keys, strings.TrimSpace(string(board))
 	d.updates, err = update.New(update.Config{
 		Target: func() (install.Target, error) {
 			box, err := slots.Find("/sys")
@@ -46,7 +46,7 @@ func (d *Daemon) openUpdates(sw ctl.Switch) (err error) {
 				Keys: keys, Slot: box.Slot, Root: box.Root, Mount: func(do func(string) error) error { return box.Write(mountAt, do) },
 			}, keysErr
 		},
-		Version: d.cfg.Version, Board: strings.TrimSpace(string(board)), Development: keys.Development, Dir: d.cfg.DataDir,
+		Version: d.cfg.Version, Board: d.board, Development: keys.Development, Dir: d.cfg.DataDir,
 		Switch: sw, Init: ctl.NewInit(d.cfg.socket("init")), Changed: d.hub.Updated, Log: d.log("update"),
 		Well: func(ctx context.Context) error { return health.Check(ctx, d.health(sw)) },
 	})
@@ -66,7 +66,10 @@ func (d *Daemon) health(sw ctl.Switch) health.Config {
 }
 
 // updater is update.Updates as the API asks for it.
-type updater struct{ *update.Updates }
+type updater struct {
+	*update.Updates
+	d *Daemon
+}
 
 func (u updater) Receive(ctx context.Context, bundle io.Reader, in ctl.UpdateFile) (string, error) {
 	m, err := u.Updates.Receive(ctx, bundle, update.Options{Wait: in.Wait, Downgrade: in.Downgrade, By: in.By})
@@ -78,16 +81,12 @@ func (d *Daemon) updateRoutes(mux *http.ServeMux) {
 	sw := ctl.NewSwitch(d.cfg.socket("switch"))
 	ctl.Handle(mux, "GET /v1/update", func(r *http.Request, _ ctl.None) (ctl.UpdateState, error) { return d.updates.State(r.Context()), nil })
 	ctl.Handle(mux, "POST /v1/update", func(r *http.Request, in ctl.UpdateFile) (st ctl.UpdateState, err error) {
-		f, err := os.Open(in.Path)
-		if err != nil {
-			return st, problem.Wrap(err, problem.Invalid, "update.path", "the file "+in.Path+" cannot be read on the box", "name a file on the box, or a stick that it has mounted")
-		}
-		defer func() { _ = f.Close() }() // only read
-		if _, err := (updater{d.updates}).Receive(r.Context(), f, in); err != nil {
+		if err := d.installFile(r.Context(), in); err != nil {
 			return st, err
 		}
 		return d.updates.State(r.Context()), nil
 	})
+	ctl.Handle(mux, "GET /v1/update/sticks", func(r *http.Request, _ ctl.None) (ctl.Sticks, error) { return d.onSticks(r.Context()) })
 	ctl.Handle(mux, "POST /v1/check", func(r *http.Request, _ ctl.None) (ctl.None, error) {
 		if err := health.Check(r.Context(), d.health(sw)); err != nil {
 			return ctl.None{}, problem.Wrap(err, problem.Unavailable, "box.ill", "the box is not well: "+err.Error(), "look at what is named, and at the alarms")
@@ -97,6 +96,22 @@ func (d *Daemon) updateRoutes(mux *http.ServeMux) {
 	ctl.Handle(mux, "POST /v1/restart", func(r *http.Request, in ctl.RestartRequest) (ctl.None, error) {
 		return ctl.None{}, d.updates.Restart(r.Context(), in.Why, in.Reset)
 	})
+}
+
+// installFile installs an update from a file on the box, or on a stick.
+func (d *Daemon) installFile(ctx context.Context, in ctl.UpdateFile) error {
+	u := updater{d.updates, d}
+	if in.Stick != "" {
+		_, err := u.FromStick(ctx, in)
+		return err
+	}
+	f, err := os.Open(in.Path)
+	if err != nil {
+		return problem.Wrap(err, problem.Invalid, "update.path", "the file "+in.Path+" cannot be read on the box", "name a file on the box, or say on which stick it is")
+	}
+	defer func() { _ = f.Close() }() // only read
+	_, err = u.Receive(ctx, f, in)
+	return err
 }
 
 // updateAlarms tell of keys that anybody may have, and of versions that did not stay.

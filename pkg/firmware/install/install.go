@@ -86,8 +86,16 @@ func (s *stoppable) Read(p []byte) (int, error) {
 	return s.r.Read(p)
 }
 
-// open reads what the update says of itself, and believes it when it is signed.
+// open reads what the update says of itself, and whether it fits the box.
 func open(in *tar.Reader, t Target) (m manifest.Manifest, err error) {
+	if m, err = signed(in, t.Keys); err != nil {
+		return m, err
+	}
+	return m, m.Fits(t.Box)
+}
+
+// signed reads what the update says of itself, and believes it when it is signed.
+func signed(in *tar.Reader, keys manifest.Keys) (m manifest.Manifest, err error) {
 	var text [2][]byte
 	for i, name := range [...]string{manifest.File, manifest.Signature} {
 		h, err := next(in, name)
@@ -101,10 +109,7 @@ func open(in *tar.Reader, t Target) (m manifest.Manifest, err error) {
 			return m, broken(err)
 		}
 	}
-	if m, err = manifest.Open(text[0], text[1], t.Keys); err != nil {
-		return m, err
-	}
-	return m, m.Fits(t.Box)
+	return manifest.Open(text[0], text[1], keys)
 }
 
 // next goes to the next file of the bundle, which must be the one that is due.

@@ -55,6 +55,9 @@ func Find(sys string) (b Box, err error) {
 	return b, nil
 }
 
+// Disk is the name of the disk, as the kernel calls it.
+func (b Box) Disk() string { return b.disk }
+
 // Partition is the device of a partition, as the kernel names it.
 func (b Box) Partition(n int) string { return Partition(b.disk, n) }
 

@@ -38,6 +38,13 @@ func readFloor(dir string) (f manifestFloor, err error) {
 	return f, nil
 }
 
+// Oldest is the oldest version that may be installed.
+func (u *Updates) Oldest() string {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.min.Version
+}
+
 func (u *Updates) keepLocked() error {
 	data, err := json.Marshal(u.min)
 	if err != nil {

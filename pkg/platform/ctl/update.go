@@ -36,9 +36,28 @@ type UpdateState struct {
 	Reason string    `json:"reason,omitempty" doc:"why the last update was refused"`
 }
 
+// Sticks are the updates on USB storage.
+type Sticks struct {
+	Updates []StickUpdate `json:"updates"`
+	Fault   string        `json:"fault,omitempty" doc:"why a stick could not be read"`
+}
+
+// StickUpdate is an update on a stick. What it says of itself is signed.
+type StickUpdate struct {
+	Stick   string `json:"stick" doc:"partition, as the kernel calls it"`
+	Model   string `json:"model,omitempty" doc:"of the stick"`
+	File    string `json:"file"`
+	Size    int64  `json:"size" doc:"bytes"`
+	Version string `json:"version,omitempty"`
+	Notes   string `json:"notes,omitempty" doc:"what is new"`
+	Older   bool   `json:"older,omitempty" doc:"than the version that runs: it is installed only when that is asked for"`
+	Fault   string `json:"fault,omitempty" doc:"why it cannot be installed"`
+}
+
 // UpdateFile asks for an update from a file on the box.
 type UpdateFile struct {
 	Path      string        `json:"path"`
+	Stick     string        `json:"stick,omitempty"`     // that Path is the name of a file on
 	Wait      time.Duration `json:"wait"`                // for calls to end
 	Downgrade bool          `json:"downgrade,omitempty"` // an older version is asked for on purpose
 	By        string        `json:"by"`
@@ -47,6 +66,11 @@ type UpdateFile struct {
 // Update asks how an update stands.
 func (a Admin) Update(ctx context.Context) (st UpdateState, err error) {
 	return st, a.Do(ctx, http.MethodGet, "/v1/update", nil, &st)
+}
+
+// Sticks lists the updates on USB storage.
+func (a Admin) Sticks(ctx context.Context) (s Sticks, err error) {
+	return s, a.Do(ctx, http.MethodGet, "/v1/update/sticks", nil, &s)
 }
 
 // InstallFile installs an update from a file on the box; it returns when it is written, and the box
