@@ -53,5 +53,7 @@ export type Token = Schemas['Token'];
 export type TraceHop = Schemas['TraceHop'];
 export type TunnelPeer = Schemas['TunnelPeer'];
 export type UpdateState = Schemas['UpdateState'];
+export type Sticks = Schemas['Sticks'];
+export type StickUpdate = Schemas['StickUpdate'];
 export type User = Schemas['User'];
 export type UserSecret = Schemas['UserSecret'];
