@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"github.com/coraltele/sanchar/pkg/base/slogx"
+	"github.com/coraltele/sanchar/pkg/pbx/account"
 	"github.com/coraltele/sanchar/pkg/pbx/mediapolicy"
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
 )
@@ -26,6 +27,9 @@ func (d *Daemon) mediaRules(userID string) ctl.MediaRules {
 	name := ""
 	if a := d.users.ByID(userID); a != nil {
 		name = a.Name
+	}
+	if account.IsProbe(name) {
+		return d.mediaPolicy.Plain()
 	}
 	return d.mediaPolicy.Rules(name)
 }

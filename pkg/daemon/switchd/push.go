@@ -3,10 +3,12 @@ package switchd
 import (
 	"context"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/coraltele/sanchar/pkg/base/ids"
 	"github.com/coraltele/sanchar/pkg/base/slogx"
+	"github.com/coraltele/sanchar/pkg/pbx/account"
 	"github.com/coraltele/sanchar/pkg/pbx/push"
 	"github.com/coraltele/sanchar/pkg/pbx/registrar"
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
@@ -56,6 +58,8 @@ func (d *Daemon) pushRoutes(mux *http.ServeMux) {
 func (d *Daemon) deviceChanged(ev registrar.Event) {
 	b := &ev.Binding
 	switch {
+	case account.IsProbe(b.User): // nobody watches it, nor writes to it
+		return
 	case ev.Gone == record.RegMoved: // that it is somewhere else now comes next
 		d.chat.Gone(*b)
 		return
@@ -104,7 +108,7 @@ func (d *Daemon) addHealth(reg *ctl.Registration) {
 
 // registrations are all bindings, with how waking their devices went.
 func (d *Daemon) registrations() []ctl.Registration {
-	all := d.devices.List()
+	all := slices.DeleteFunc(d.devices.List(), func(r ctl.Registration) bool { return account.IsProbe(r.User) })
 	for i := range all {
 		d.addHealth(&all[i])
 	}

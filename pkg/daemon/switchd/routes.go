@@ -25,6 +25,7 @@ func (d *Daemon) routes() http.Handler {
 	d.pushRoutes(mux)
 	d.mediaRoutes(mux)
 	d.recordingRoutes(mux)
+	d.probeRoutes(mux)
 	ctl.Handle(mux, "GET /v1/registrations", func(*http.Request, ctl.None) ([]ctl.Registration, error) { return d.registrations(), nil })
 	ctl.Handle(mux, "GET /v1/calls", func(*http.Request, ctl.None) ([]ctl.LiveCall, error) { return d.calls.List(), nil })
 	ctl.Handle(mux, "DELETE /v1/calls/{id}", d.hangUp)
@@ -177,7 +178,7 @@ func (d *Daemon) events(r *http.Request, emit func(any) error) error {
 
 // present is what there is now.
 func (d *Daemon) present() (all ctl.Lines) {
-	for _, reg := range d.devices.List() {
+	for _, reg := range d.registrations() {
 		all = append(all, ctl.SwitchEvent{Registered: &reg})
 	}
 	for _, c := range d.calls.List() {

@@ -136,7 +136,7 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 	d.failures = account.NewFailures(func(r record.AuthFailure) { d.write(record.KindAuthFailure, r.ID, r, nil) })
 	d.devices, err = registrar.Open(d.cfg.DataDir, registrar.Deps{
 		Log: d.log, Edge: d.edge, Domain: d.users.Domain, Clock: func() time.Time { return time.Now().UTC() }, Watch: d.deviceChanged,
-		Record: func(r record.Registration) { d.write(record.KindRegistration, r.ID, r, nil) },
+		Record: d.writeStay,
 	})
 	if err != nil {
 		return err
@@ -152,7 +152,7 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 	}
 	plan := &dialplan.Plan{Ours: d.ours, Lookup: d.users.Lookup}
 	d.chat = chat.New(d.cfg.DataDir, chat.Deps{
-		Log: d.log, Wire: d.edge, Out: d.edge.NewOutgoing(), Devices: d.devices, Plan: plan, User: d.users.ByID, Domain: d.users.Domain,
+		Log: d.log, Wire: d.edge, Out: d.edge.NewOutgoing(), Devices: d.devices, Plan: &dialplan.Plan{Ours: d.ours, Lookup: d.userNamed}, User: d.users.ByID, Domain: d.users.Domain,
 		Wake: d.wake, Product: d.product(), Record: func(r record.Message, kept func(error)) { d.put(record.KindMessage, r.ID, r, kept) },
 	})
 	d.calls, err = call.Open(d.cfg.RunDir, call.Deps{

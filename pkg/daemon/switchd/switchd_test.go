@@ -390,3 +390,29 @@ func (b *box) message(from, to, text string) {
 		b.t.Fatalf("a message was answered %d", code)
 	}
 }
+
+func TestTheBoxsOwnAccountsAreNotSeen(t *testing.T) {
+	b := start(t, t.TempDir(), sipside.Domain)
+	ctx := t.Context()
+	b.add("alice")
+	if _, err := b.client.SetMediaPolicy(ctx, ctl.MediaPolicyChange{Policy: ctl.MediaPolicy{Site: ctl.MediaRules{Encryption: ctl.EncryptionRequired}}, Who: "root"}); err != nil {
+		t.Fatal(err)
+	}
+	made, err := b.client.MakeProbes(ctx)
+	if err != nil || len(made) != 2 {
+		t.Fatalf("%+v, %v", made, err)
+	}
+	page, err := b.client.Users(ctx, ctl.UserQuery{})
+	if err != nil || page.Total != 1 {
+		t.Errorf("%+v, %v", page, err)
+	}
+	if policy, err := b.client.MediaPolicy(ctx); err != nil || policy.Number != 1 || len(policy.Users) != 0 {
+		t.Errorf("%+v, %v", policy, err)
+	}
+	if st, err := b.client.Status(ctx); err != nil || st.Users != 1 {
+		t.Errorf("%+v, %v", st, err)
+	}
+	if err := b.client.DropProbes(ctx); err != nil {
+		t.Error(err)
+	}
+}

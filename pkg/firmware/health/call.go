@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"maps"
 	"net"
 	"net/netip"
 	"strconv"
@@ -17,17 +16,12 @@ import (
 	"github.com/emiago/sipgo/sip"
 
 	"github.com/coraltele/sanchar/pkg/base/ids"
-	"github.com/coraltele/sanchar/pkg/platform/ctl"
 )
 
-const (
-	tokenBytes = 8
-	// prefix of the accounts that a check makes and removes. What a power cut left is removed by the next.
-	prefix = "sanchar-check-"
-)
+const tokenBytes = 8
 
-// call makes two accounts, calls one from the other, and hears a tone each way. A box that nobody has
-// set up has no domain, and no calls that could go wrong.
+// call calls one of the box's own accounts from the other, and hears a tone each way: nobody else knows of them, and
+// what they do is written nowhere. A box that nobody has set up has no domain, and no calls that could go wrong.
 func (c *Config) call(ctx context.Context) (err error) {
 	st, err := c.Switch.Status(ctx)
 	if err != nil {
@@ -37,20 +31,13 @@ func (c *Config) call(ctx context.Context) (err error) {
 		c.Log.Info("the box is not set up yet: no call is tried")
 		return nil
 	}
-	if err := c.forget(ctx); err != nil {
-		return err
+	probes, err := c.Switch.MakeProbes(ctx)
+	if err != nil {
+		return fmt.Errorf("accounts for the call: %w", err)
 	}
-	defer func() { err = errors.Join(err, c.forget(context.WithoutCancel(ctx))) }()
-	var names, passwords [2]string
-	for i := range names {
-		u, err := c.Switch.AddUser(ctx, ctl.NewUser{UserSpec: ctl.UserSpec{Name: prefix + strings.ToLower(ids.Random(tokenBytes)), DisplayName: "Self-test"}})
-		if err != nil {
-			return fmt.Errorf("account for the call: %w", err)
-		}
-		names[i], passwords[i] = u.Name, u.Password
-	}
-	if err := c.plain(ctx, names[:]...); err != nil {
-		return fmt.Errorf("media of the call: %w", err)
+	defer func() { err = errors.Join(err, c.Switch.DropProbes(context.WithoutCancel(ctx))) }()
+	if len(probes) != 2 {
+		return fmt.Errorf("accounts for the call: %d, not 2", len(probes))
 	}
 	at, err := listener(st)
 	if err != nil {
@@ -61,47 +48,12 @@ func (c *Config) call(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, p.close()) }()
-	for i := range names {
-		if err := p.register(ctx, names[i], passwords[i]); err != nil {
+	for _, who := range probes {
+		if err := p.register(ctx, who.Name, who.Password); err != nil {
 			return fmt.Errorf("register: %w", err)
 		}
 	}
-	return p.talk(ctx, names, passwords[0])
-}
-
-// plain lets the media of these accounts go through the box in clear, whatever the site demands, and
-// nobody else's any more that a check made.
-func (c *Config) plain(ctx context.Context, names ...string) error {
-	st, err := c.Switch.MediaPolicy(ctx)
-	if err != nil {
-		return err
-	}
-	policy := st.MediaPolicy
-	policy.Users = maps.Clone(policy.Users)
-	if policy.Users == nil {
-		policy.Users = map[string]ctl.MediaRules{}
-	}
-	was := len(policy.Users)
-	maps.DeleteFunc(policy.Users, func(name string, _ ctl.MediaRules) bool { return strings.HasPrefix(name, prefix) })
-	if len(names) == 0 && len(policy.Users) == was {
-		return nil
-	}
-	for _, n := range names {
-		policy.Users[n] = ctl.MediaRules{Encryption: ctl.EncryptionOff, Path: ctl.PathRelay, Codecs: []string{"PCMU"}}
-	}
-	_, err = c.Switch.SetMediaPolicy(ctx, ctl.MediaPolicyChange{Policy: policy, Was: st.Number, Who: "self-test"})
-	return err
-}
-
-// forget removes the accounts of checks.
-func (c *Config) forget(ctx context.Context) error {
-	page, err := c.Switch.Users(ctx, ctl.UserQuery{Text: prefix})
-	for _, u := range page.Users {
-		if strings.HasPrefix(u.Name, prefix) {
-			err = errors.Join(err, c.Switch.RemoveUser(ctx, u.ID))
-		}
-	}
-	return errors.Join(err, c.plain(ctx))
+	return p.talk(ctx, [2]string{probes[0].Name, probes[1].Name}, probes[0].Password)
 }
 
 // phone is two users on one socket, on the box's loopback.

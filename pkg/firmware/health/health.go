@@ -22,11 +22,8 @@ import (
 // Switch is what is asked of switchd.
 type Switch interface {
 	Status(ctx context.Context) (ctl.SwitchStatus, error)
-	Users(ctx context.Context, q ctl.UserQuery) (ctl.UserPage, error)
-	AddUser(ctx context.Context, in ctl.NewUser) (ctl.UserWithSecret, error)
-	RemoveUser(ctx context.Context, id string) error
-	MediaPolicy(ctx context.Context) (ctl.MediaPolicyState, error)
-	SetMediaPolicy(ctx context.Context, in ctl.MediaPolicyChange) (ctl.MediaPolicyState, error)
+	MakeProbes(ctx context.Context) ([]ctl.Probe, error)
+	DropProbes(ctx context.Context) error
 }
 
 // Media is what is asked of mediad.

@@ -213,6 +213,9 @@ func (d *Directory) account(name string) (*Account, string) {
 	if a == nil {
 		a = d.byName[strings.ToLower(name)]
 	}
+	if a == nil && IsProbe(name) {
+		a = d.probeLocked(func(a *Account) bool { return a.Name == name })
+	}
 	if a != nil && !strings.EqualFold(a.Name, name) {
 		a = nil // a number is no user name: HA1 holds the name
 	}

@@ -39,6 +39,7 @@ type Directory struct {
 	byID    map[string]*Account
 	byName  map[string]*Account // names and numbers: what can be dialled
 	md5Only int                 // accounts without an HA1 of SHA-256
+	probes  map[string]*Account // by name: the box's own, while it checks itself
 }
 
 // Open opens the accounts kept in dir.
@@ -56,6 +57,7 @@ func Open(dir string) (*Directory, error) {
 }
 
 func (d *Directory) load(dir string) error {
+	var stale []string
 	err := d.db.View(func(tx *bbolt.Tx) error {
 		if _, err := store.Get(tx.Bucket([]byte(settingsBucket)), domainKey, &d.domain); err != nil {
 			return err
@@ -65,10 +67,17 @@ func (d *Directory) load(dir string) error {
 			if err := json.Unmarshal(v, a); err != nil {
 				return fmt.Errorf("user %s: %w", k, err)
 			}
+			if IsProbe(a.Name) {
+				stale = append(stale, a.ID)
+				return nil
+			}
 			d.putLocked(a)
 			return nil
 		})
 	})
+	if err == nil {
+		err = d.dropStale(stale)
+	}
 	if err != nil {
 		return err
 	}
@@ -165,6 +174,9 @@ func (d *Directory) SetDomain(domain string) error {
 func (d *Directory) Lookup(name string) *Account {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
+	if IsProbe(name) {
+		return d.probeLocked(func(a *Account) bool { return a.Name == name })
+	}
 	return d.byName[name]
 }
 
@@ -172,7 +184,10 @@ func (d *Directory) Lookup(name string) *Account {
 func (d *Directory) ByID(id string) *Account {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
-	return d.byID[id]
+	if a := d.byID[id]; a != nil {
+		return a
+	}
+	return d.probeLocked(func(a *Account) bool { return a.ID == id })
 }
 
 // Len returns how many accounts there are.

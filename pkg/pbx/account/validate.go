@@ -53,6 +53,9 @@ func faults(s ctl.UserSpec) (fs []problem.Fault) {
 	add := func(path, value, rule, cure string) {
 		fs = append(fs, problem.Fault{Path: path, Value: value, Rule: rule, Cure: cure})
 	}
+	if IsProbe(s.Name) {
+		add("name", s.Name, "not beginning with "+probePrefix+", which the box has for itself", "choose another name")
+	}
 	if !validName(s.Name) {
 		add("name", s.Name, fmt.Sprintf("1 to %d of a-z, 0-9 and . _ - + * #, starting with a letter or a digit", maxName), "choose another name, for instance first.last")
 	}

@@ -236,7 +236,9 @@ func (c *Call) leave() {
 		c.eng.legs.remove(l.id, c)
 	}
 	c.eng.forget(c)
-	c.eng.deps.Watch(ctl.SwitchEvent{CallEnded: c.id})
+	if !c.probe() {
+		c.eng.deps.Watch(ctl.SwitchEvent{CallEnded: c.id})
+	}
 }
 
 func (c *Call) allLegs() []*Leg {

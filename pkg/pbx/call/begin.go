@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/coraltele/sanchar/pkg/pbx/account"
 	"github.com/coraltele/sanchar/pkg/pbx/edge"
 	"github.com/coraltele/sanchar/pkg/record"
 	"github.com/coraltele/sanchar/pkg/sip/aor"
@@ -82,6 +83,9 @@ func (c *Call) admit(in *edge.Inbound) *checked.Reply {
 // route follows the dial plan to a target: of the INVITE, of a redirection or of a transfer.
 func (c *Call) route(target aor.URI) {
 	d := c.eng.plan.Route(&target)
+	if d.User != nil && account.IsProbe(d.User.Name) != c.probe() { // to everybody else the box's own accounts are not there
+		d.Code, d.Reason = 404, "Not Found"
+	}
 	if d.Code != 0 {
 		c.branchFailed(failure{code: d.Code, reason: d.Reason})
 		return
@@ -92,6 +96,9 @@ func (c *Call) route(target aor.URI) {
 	}
 	c.ringUser(d)
 }
+
+// probe reports whether the call is the box's check of itself, of which nobody is told.
+func (c *Call) probe() bool { return account.IsProbe(c.rec.Caller.User) }
 
 // fail refuses the call.
 func (c *Call) fail(r *checked.Reply) {

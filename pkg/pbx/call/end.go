@@ -80,6 +80,13 @@ func (c *Call) over() {
 
 func (c *Call) writeRecord() {
 	c.recorded = false
+	if c.probe() {
+		c.post(event{do: func() {
+			c.recorded = true
+			c.finished()
+		}})
+		return
+	}
 	wait := c.after(recordTime, func() { c.recorded = true; c.finished() })
 	c.eng.deps.Record(c.record(), func() {
 		c.post(event{do: func() {

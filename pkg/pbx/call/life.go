@@ -67,7 +67,7 @@ func (c *Call) askAlive(l *Leg) {
 
 // show tells people how the call stands.
 func (c *Call) show() {
-	if c.state >= stateEnding {
+	if c.state >= stateEnding || c.probe() {
 		c.view.Store(nil)
 		return
 	}

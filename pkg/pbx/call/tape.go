@@ -59,6 +59,9 @@ func (t *tape) unpack(r *pack.Reader) {
 
 // decided returns the rule for the call, nil for none, and the side that its people are on.
 func (c *Call) decided() (*ctl.RecordingRule, string) {
+	if c.probe() {
+		return nil, ""
+	}
 	callee := c.rec.Callee
 	if callee == (record.Party{}) {
 		callee = c.fork.callee

@@ -78,6 +78,11 @@ func (p *Policy) Rules(name string) ctl.MediaRules {
 	return merge(policy.Site, policy.Users[name])
 }
 
+// Plain are the rules of the box's check of itself: in clear and through the box, whatever the site demands.
+func (p *Policy) Plain() ctl.MediaRules {
+	return merge(site(), ctl.MediaRules{Encryption: ctl.EncryptionOff, Path: ctl.PathRelay, Codecs: []string{"PCMU"}})
+}
+
 // merge lays a user's rules over the site's. What both leave out is as on a new box.
 func merge(rules, own ctl.MediaRules) ctl.MediaRules {
 	base := site()

@@ -224,6 +224,12 @@ type Certificate struct {
 	PEM string `json:"pem"`
 }
 
+// Probe is an account by which the box calls itself. It is good for a few minutes, and in no list or log.
+type Probe struct {
+	Name     string `json:"name"`
+	Password string `json:"password"`
+}
+
 // Switch is a client of switchd.
 type Switch struct{ *Client }
 
@@ -281,6 +287,16 @@ func (s Switch) ImportUsers(ctx context.Context, csv io.Reader) (res ImportResul
 // CheckUsers tells what ImportUsers would do with the file, and every fault in it, and changes nothing.
 func (s Switch) CheckUsers(ctx context.Context, csv io.Reader) (res ImportResult, err error) {
 	return res, s.Do(ctx, http.MethodPost, "/v1/users/import?check=true", csv, &res)
+}
+
+// MakeProbes makes two accounts that can call each other and nobody else, in the place of those made before.
+func (s Switch) MakeProbes(ctx context.Context) (made []Probe, err error) {
+	return made, s.Do(ctx, http.MethodPost, "/v1/probes", nil, &made)
+}
+
+// DropProbes takes them away again, with what they have.
+func (s Switch) DropProbes(ctx context.Context) error {
+	return s.Do(ctx, http.MethodDelete, "/v1/probes", nil, nil)
 }
 
 // Registrations returns all bindings.
