@@ -48,7 +48,12 @@ func (d *Daemon) openUpdates(sw ctl.Switch) (err error) {
 		},
 		Version: d.cfg.Version, Board: d.board, Development: keys.Development, Dir: d.cfg.DataDir,
 		Switch: sw, Init: ctl.NewInit(d.cfg.socket("init")), Changed: d.hub.Updated, Log: d.log("update"),
-		Well: func(ctx context.Context) error { return health.Check(ctx, d.health(sw)) },
+		Well: func(ctx context.Context) error {
+			c := d.health(sw)
+			c.Before = d.updates.Before()
+			return health.Check(ctx, c)
+		},
+		Faults: func(ctx context.Context) (health.Faults, error) { return health.FaultsOf(ctx, d.links) },
 	})
 	return err
 }

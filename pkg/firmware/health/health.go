@@ -43,6 +43,7 @@ type Config struct {
 	Network Network
 	Stores  func(ctx context.Context) error // whether what is kept can be read
 	Page    string                          // address of the page, on the box's loopback
+	Before  Faults                          // of the version before: what was as bad then is not the fault of this one
 	Log     *slog.Logger
 }
 
@@ -87,16 +88,11 @@ func public(err error) string {
 }
 
 func (c *Config) network(ctx context.Context) error {
-	st, err := c.Network.State(ctx)
-	switch {
-	case err != nil:
+	now, err := FaultsOf(ctx, c.Network)
+	if err != nil {
 		return err
-	case st.Fault != "":
-		return errors.New(st.Fault)
-	case len(st.Left) > 0:
-		return fmt.Errorf("it is not as it should be yet: %s", strings.Join(st.Left, "; "))
 	}
-	return nil
+	return now.Beyond(c.Before)
 }
 
 func (c *Config) media(ctx context.Context) error {

@@ -1,6 +1,7 @@
 package update
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"path/filepath"
 
 	"github.com/coraltele/sanchar/pkg/base/fsx"
+	"github.com/coraltele/sanchar/pkg/firmware/health"
 	"github.com/coraltele/sanchar/pkg/firmware/manifest"
 )
 
@@ -19,6 +21,8 @@ type manifestFloor struct {
 	Next struct {
 		Version    string `json:"version"`
 		MinVersion string `json:"min_version"`
+		// Before is what was wrong with the network when it was installed.
+		Before health.Faults `json:"before,omitzero"`
 	} `json:"next"`
 }
 
@@ -57,8 +61,35 @@ func (u *Updates) keepLocked() error {
 func (u *Updates) expect(m manifest.Manifest) error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.min.Next.Version, u.min.Next.MinVersion = m.Version, m.MinVersion
+	u.min.Next.Version, u.min.Next.MinVersion, u.min.Next.Before = m.Version, m.MinVersion, health.Faults{}
 	return u.keepLocked()
+}
+
+// Before is what was wrong with the network when the version that runs was installed: it is not its fault.
+func (u *Updates) Before() (f health.Faults) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.min.Next.Version == u.cfg.Version {
+		f = u.min.Next.Before
+	}
+	return f
+}
+
+// remember keeps what is wrong with the network, for the version that starts next. Without it that is judged as
+// if all had been well.
+func (u *Updates) remember(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	before, err := u.cfg.Faults(ctx)
+	if err == nil {
+		u.mu.Lock()
+		u.min.Next.Before = before
+		err = u.keepLocked()
+		u.mu.Unlock()
+	}
+	if err != nil {
+		u.cfg.Log.Warn("how the network is before the update is not kept", "err", err)
+	}
 }
 
 // settled raises the floor to what the version asks for that runs and is well.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/coraltele/sanchar/pkg/base/problem"
+	"github.com/coraltele/sanchar/pkg/firmware/health"
 	"github.com/coraltele/sanchar/pkg/firmware/install"
 	"github.com/coraltele/sanchar/pkg/firmware/manifest"
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
@@ -23,6 +24,7 @@ const (
 	// soon.
 	drainAhead = 30 * time.Second
 	lookEvery  = time.Second // at calls that are still up
+	askTime    = 10 * time.Second
 	// wellWithin is how long a new version may take until it is well; init has the last word after that.
 	wellWithin = 5 * time.Minute
 	// tryEvery is how often a version that is not well yet is looked at again.
@@ -55,7 +57,8 @@ type Config struct {
 	Switch      Switch
 	Init        Init
 	Well        func(ctx context.Context) error // whether the box does what it is for
-	Changed     func()                          // the state is another one
+	Faults      func(ctx context.Context) (health.Faults, error)
+	Changed     func() // the state is another one
 	Log         *slog.Logger
 }
 
@@ -196,6 +199,7 @@ func (u *Updates) restart(ctx context.Context, o Options) {
 	if ctx.Err() != nil {
 		return
 	}
+	u.remember(ctx)
 	u.change(func(st *ctl.UpdateState) { st.Phase, st.Calls = ctl.UpdateRestarting, 0 })
 	u.mu.Lock()
 	why := "version " + u.st.Next + " was installed by " + o.By

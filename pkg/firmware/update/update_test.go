@@ -15,7 +15,9 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/coraltele/sanchar/pkg/base/problem"
+	"github.com/coraltele/sanchar/pkg/firmware/health"
 	"github.com/coraltele/sanchar/pkg/firmware/install"
+	"github.com/coraltele/sanchar/pkg/firmware/manifest"
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
 )
 
@@ -30,6 +32,7 @@ type fakeBox struct {
 	restarts []ctl.RestartRequest
 	reports  []ctl.TrialReport
 	err      error // of a restart
+	faults   health.Faults
 }
 
 func (f *fakeBox) Boot(context.Context) (ctl.Boot, error) { return f.boot, nil }
@@ -72,7 +75,8 @@ func start(t *testing.T, f *fakeBox, well func() error) *Updates {
 	u, err := New(Config{
 		Target:  func() (install.Target, error) { return install.Target{}, errors.New("no slots") },
 		Version: "2.0.0", Board: "x86", Dir: t.TempDir(), Switch: f, Init: f, Changed: func() {}, Log: slog.New(slog.DiscardHandler),
-		Well: func(context.Context) error { return well() },
+		Well:   func(context.Context) error { return well() },
+		Faults: func(context.Context) (health.Faults, error) { return f.faults, nil },
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -195,5 +199,65 @@ func TestTheFloorRisesWithAVersionThatIsWell(t *testing.T) {
 	}
 	if _, err := New(Config{Dir: dir}); err == nil {
 		t.Error("a floor that cannot be read was taken for none")
+	}
+}
+
+// cable is a network with a tunnel whose peer has a name: without a cable nobody resolves it.
+type cable struct {
+	pulled  bool
+	missing []string // ports
+}
+
+func (c *cable) State(context.Context) (ctl.NetState, error) {
+	st := ctl.NetState{Waiting: c.missing}
+	if c.pulled {
+		st.Left, st.Later = []string{"wg0 gets its peers"}, []string{"wg0 gets its peers"}
+	}
+	return st, nil
+}
+
+// TestATrialIsAboutTheVersion installs 2.0.0 on a box one of whose ports has never been there, and judges it.
+func TestATrialIsAboutTheVersion(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		now  cable
+		well bool
+	}{
+		"as before":                    {cable{missing: []string{"eth1 is not there"}}, true},
+		"the cable is pulled":          {cable{pulled: true, missing: []string{"eth1 is not there"}}, true},
+		"it has no driver for another": {cable{missing: []string{"eth0 is not there", "eth1 is not there"}}, false},
+	} {
+		dir := t.TempDir()
+		synctest.Test(t, func(t *testing.T) {
+			net := &cable{missing: []string{"eth1 is not there"}}
+			f := &fakeBox{}
+			cfg := Config{Version: "1.0.0", Dir: dir, Switch: f, Init: f, Changed: func() {}, Log: slog.New(slog.DiscardHandler)}
+			cfg.Faults = func(ctx context.Context) (health.Faults, error) { return health.FaultsOf(ctx, net) }
+			u, err := New(cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := u.expect(manifest.Manifest{Version: "2.0.0", MinVersion: "1.0.0"}); err != nil {
+				t.Fatal(err)
+			}
+			u.restart(t.Context(), Options{})
+			if before := u.Before(); len(f.restarts) != 1 || before.Waiting != nil {
+				t.Errorf("%s: %v; the old version is excused: %+v", name, f.restarts, before)
+			}
+			*net = c.now
+			f.boot = ctl.Boot{Slot: "b", Trial: &ctl.BootTrial{}}
+			cfg.Version = "2.0.0"
+			cfg.Well = func(ctx context.Context) error {
+				now, err := health.FaultsOf(ctx, net)
+				return errors.Join(err, now.Beyond(u.Before()))
+			}
+			if u, err = New(cfg); err != nil {
+				t.Fatal(err)
+			}
+			u.judge(t.Context())
+			if len(f.reports) != 1 || f.reports[0].OK != c.well {
+				t.Errorf("%s: %+v", name, f.reports)
+			}
+		})
 	}
 }

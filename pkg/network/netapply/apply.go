@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
+	"sync"
 
 	"github.com/coraltele/sanchar/pkg/network/netcfg"
 	"github.com/coraltele/sanchar/pkg/network/netplan"
@@ -34,6 +36,9 @@ type Applier struct {
 	system System
 	rules  Ruleset // nil: none
 	log    *slog.Logger
+
+	mu    sync.Mutex // guards later
+	later []string   // steps that the last Apply put off, in words
 }
 
 // New returns an applier. Without rules there is no firewall.
@@ -45,6 +50,7 @@ func New(system System, rules Ruleset, log *slog.Logger) *Applier {
 type Plan struct {
 	netplan.Plan
 	Firewall []string      // in words
+	Later    []string      // steps that wait for the outside, in words
 	Have     netplan.State // the kernel before
 }
 
@@ -53,10 +59,23 @@ func (a *Applier) Plan(doc netcfg.Document, facts netplan.Facts) (p Plan, err er
 	if p.Plan, p.Have, err = a.steps(doc, facts); err != nil {
 		return p, err
 	}
+	p.Later = a.putOff(p.Steps)
 	if a.rules != nil {
 		p.Firewall, err = a.rules.Steps(doc)
 	}
 	return p, err
+}
+
+// putOff returns those of the steps that the last Apply put off.
+func (a *Applier) putOff(steps []netplan.Step) (later []string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, s := range steps {
+		if text := s.String(); slices.Contains(a.later, text) {
+			later = append(later, text)
+		}
+	}
+	return later
 }
 
 // errLater marks a step that needs something else first, as a peer's name needs an uplink. It is tried
@@ -105,7 +124,7 @@ func (a *Applier) round(ctx context.Context, doc netcfg.Document, facts netplan.
 		return 0, 0, err
 	}
 	var errs []error
-	later := 0
+	var later []string
 	for _, s := range p.Steps {
 		if err := ctx.Err(); err != nil {
 			return done, 0, err
@@ -113,7 +132,7 @@ func (a *Applier) round(ctx context.Context, doc netcfg.Document, facts netplan.
 		if err := a.system.Do(s, doc); err != nil {
 			a.log.Warn("network step failed", "err", err)
 			if errors.Is(err, errLater) {
-				later++
+				later = append(later, s.String())
 			} else {
 				errs = append(errs, err)
 			}
@@ -121,7 +140,10 @@ func (a *Applier) round(ctx context.Context, doc netcfg.Document, facts netplan.
 		}
 		done++
 	}
-	return done, len(p.Steps) - later, errors.Join(errs...)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.later = later
+	return done, len(p.Steps) - len(later), errors.Join(errs...)
 }
 
 func (a *Applier) steps(doc netcfg.Document, facts netplan.Facts) (p netplan.Plan, have netplan.State, err error) {

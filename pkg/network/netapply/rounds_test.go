@@ -80,3 +80,32 @@ func TestRounds(t *testing.T) {
 		}
 	}
 }
+
+func TestWhatWaitsForTheOutsideIsTold(t *testing.T) {
+	t.Parallel()
+	resolved := false
+	system := &table{fail: func(s netplan.Step) error {
+		if !resolved && s.Route.To.Addr().As4()[1] == 1 {
+			return fmt.Errorf("no name: %w", errLater)
+		}
+		return nil
+	}}
+	a := New(system, nil, slog.New(slog.DiscardHandler))
+	doc := unreachable(3)
+	if p, err := a.Plan(doc, netplan.Facts{}); err != nil || len(p.Steps) != 3 || p.Later != nil {
+		t.Errorf("before anything was tried: %v, %v", p.Later, err)
+	}
+	if _, err := a.Apply(t.Context(), doc, netplan.Facts{}); err != nil {
+		t.Fatal(err)
+	}
+	if p, err := a.Plan(doc, netplan.Facts{}); err != nil || len(p.Steps) != 1 || len(p.Later) != 1 || p.Later[0] != p.Steps[0].String() {
+		t.Errorf("%v of %v, %v", p.Later, p.Steps, err)
+	}
+	resolved = true
+	if _, err := a.Apply(t.Context(), doc, netplan.Facts{}); err != nil {
+		t.Fatal(err)
+	}
+	if p, err := a.Plan(doc, netplan.Facts{}); err != nil || len(p.Steps) != 0 || p.Later != nil {
+		t.Errorf("%v of %v, %v", p.Later, p.Steps, err)
+	}
+}

@@ -77,6 +77,6 @@ func (m *Manager) State() (ctl.NetState, error) {
 		st.Left = append(st.Left, s.String())
 	}
 	st.Left = append(st.Left, kernel.Firewall...)
-	st.Waiting, st.Foreign = kernel.Waiting, kernel.Foreign
+	st.Later, st.Waiting, st.Foreign = kernel.Later, kernel.Waiting, kernel.Foreign
 	return st, nil
 }

@@ -76,6 +76,7 @@ const (
 type NetState struct {
 	Mode    string      `json:"mode"`
 	Left    []string    `json:"left,omitempty"`    // steps that are still to be done
+	Later   []string    `json:"later,omitempty"`   // those of them that wait for the outside, as for a name that nobody resolves
 	Waiting []string    `json:"waiting,omitempty"` // for ports that are not there
 	Foreign []string    `json:"foreign,omitempty"`
 	Fault   string      `json:"fault,omitempty"` // why the last application did not succeed

@@ -175,12 +175,18 @@ const recordEvery = 200 * time.Millisecond
 // Calls waits until the archive has at least n calls, and returns all.
 func (a *API) Calls(n int) (all []record.Call) {
 	a.box.t.Helper()
+	return Await[record.Call](a, "calls", n)
+}
+
+// Await waits until a list of the API has at least n records, and returns all, newest first.
+func Await[T any](a *API, name string, n int) (all []T) {
+	a.box.t.Helper()
 	for until := time.Now().Add(netlab.Patience); ; time.Sleep(recordEvery) {
-		if all = Records[record.Call](a, "calls", nil); len(all) >= n {
+		if all = Records[T](a, name, nil); len(all) >= n {
 			return all
 		}
 		if time.Now().After(until) {
-			a.box.t.Fatalf("%d of %d calls are in the archive", len(all), n)
+			a.box.t.Fatalf("%d of %d %s are in the archive", len(all), n, name)
 		}
 	}
 }
