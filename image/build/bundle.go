@@ -2,6 +2,7 @@ package main
 
 import (
 	"archive/tar"
+	"bytes"
 	"crypto/sha256"
 	"debug/buildinfo"
 	"encoding/hex"
@@ -43,16 +44,9 @@ func loadKeys(dir string) (k keys, err error) {
 		}
 		return loadKeys(dir)
 	}
-	slices.Sort(public)
-	var text strings.Builder
-	for _, p := range public {
-		data, err := os.ReadFile(p)
-		if err != nil {
-			return k, err
-		}
-		text.Write(data)
+	if k.trusted, err = trustedKeys(dir); err != nil {
+		return k, err
 	}
-	k.trusted = text.String()
 	if _, err := manifest.ParseKeys(k.trusted); err != nil {
 		return k, err
 	}
@@ -91,7 +85,7 @@ func lastLine(text string) string {
 }
 
 // bundle writes the update: a tar file whose first part says what the others are. Without a private
-// key the manifest is left beside it, to be signed off line.
+// key the manifest is written beside it, to be signed off line: attach joins the two.
 func (b *builder) bundle() error {
 	m := manifest.Manifest{
 		Format: 1, Product: "sanchar", Board: b.board, Version: b.version, MinVersion: b.minVersion, Created: b.at.UTC().Format(time.RFC3339),
@@ -109,8 +103,8 @@ func (b *builder) bundle() error {
 	}
 	base := filepath.Join(b.out, "sanchar-"+b.board+"-"+b.version)
 	if b.sign.private == nil {
-		b.say("no private key: sign %s.manifest.json with minisign, and join the parts as the manual says", base)
-		return os.WriteFile(base+".manifest.json", text, 0o644)
+		b.say("no private key: sign %s.manifest.json with minisign, then join it with -unsigned %s%s -signature FILE", base, base, unsigned)
+		return errors.Join(os.WriteFile(base+".manifest.json", text, 0o644), b.join(base+unsigned, text, nil))
 	}
 	return b.join(base+".update", text, minisign.SignWithComments(*b.sign.private, text, "sanchar "+b.board+" "+b.version, "signature of an update"))
 }
@@ -141,10 +135,13 @@ func (b *builder) join(path string, text, signature []byte) (err error) {
 		_, err := io.Copy(w, from)
 		return err
 	}
-	if err := errors.Join(
-		put(manifest.File, int64(len(text)), strings.NewReader(string(text))), put(manifest.Signature, int64(len(signature)), strings.NewReader(string(signature))),
-	); err != nil {
+	if err := put(manifest.File, int64(len(text)), bytes.NewReader(text)); err != nil {
 		return err
+	}
+	if signature != nil {
+		if err := put(manifest.Signature, int64(len(signature)), bytes.NewReader(signature)); err != nil {
+			return err
+		}
 	}
 	for _, p := range [...]struct{ name, file string }{{manifest.Root, "root.img"}, {manifest.UKIA, "uki-a"}, {manifest.UKIB, "uki-b"}} {
 		f, err := os.Open(b.path(p.file))

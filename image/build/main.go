@@ -27,10 +27,16 @@ func main() {
 	flag.StringVar(&o.keys, "keys", "build/keys", "folder of the keys of updates; without any, keys for development are made")
 	flag.StringVar(&o.sounds, "sounds", "build/share/sounds", "folder of the spoken texts and the hold music; without it there are tones only")
 	flag.Func("replace", "PATH=FILE puts a file in the place of one of the root, PATH= leaves it out; such an image is for tests", o.replace)
+	flag.StringVar(&o.unsigned, "unsigned", "", "make no image: join this update with the signature of its manifest")
+	flag.StringVar(&o.signature, "signature", "", "file of the signature, as minisign writes it")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := build(ctx, o); err != nil {
+	do := func() error { return build(ctx, o) }
+	if o.unsigned != "" {
+		do = func() error { return sign(o) }
+	}
+	if err := do(); err != nil {
 		fmt.Fprintln(os.Stderr, "image:", err)
 		os.Exit(1)
 	}
@@ -38,6 +44,8 @@ func main() {
 
 type options struct {
 	board, version, minVersion, out, cache, keys, sounds string
+
+	unsigned, signature string
 
 	replaced map[string]string // path in the root -> file; "" leaves it out
 }
