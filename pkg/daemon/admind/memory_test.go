@@ -12,10 +12,10 @@ func TestMemory(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]events.Memory{
 		"MemTotal:         482964 kB\nMemFree:          10 kB\nMemAvailable:     282964 kB\n": {Used: 200_000 << 10, Total: 482964 << 10},
-		"MemTotal: 10 kB\nMemAvailable: 20 kB\n": {},
-		"MemAvailable: 20 kB\n":                   {},
-		"MemTotal: many kB\n":                     {},
-		"":                                        {},
+		"MemTotal: 10 kB\nMemAvailable: 20 kB\n":                                              {},
+		"MemAvailable: 20 kB\n":                                                               {},
+		"MemTotal: many kB\n":                                                                 {},
+		"":                                                                                    {},
 	} {
 		path := filepath.Join(t.TempDir(), "meminfo")
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
