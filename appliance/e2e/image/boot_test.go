@@ -51,8 +51,20 @@ func (m *machine) starts() (code string) {
 	if err != nil || resp.StatusCode != http.StatusOK || !strings.Contains(string(body), "Sanchar") {
 		t.Errorf("the page: %d %v, %.200s", resp.StatusCode, err, body)
 	}
-	if text := m.serial.text(); strings.Contains(text, "level=ERROR") {
-		t.Error("something is wrong on the console")
-	}
+	m.attended()
 	return code
+}
+
+// attended asks the box at its serial console how it is, and what its programs have said.
+func (m *machine) attended() {
+	m.t.Helper()
+	m.types("status")
+	m.until(`switchd +answers`, patience)
+	m.until(`netd +answers`, patience)
+	m.types("log 1000") // nobody has set the box up: it has no secrets yet
+	m.types("net show")
+	m.until(`mode +manages`, patience)
+	if text := m.serial.text(); strings.Contains(text, "level=ERROR") || !strings.Contains(text, "admind: ") {
+		m.t.Error("something is wrong in the log, or there is none")
+	}
 }

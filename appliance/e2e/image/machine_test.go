@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -29,12 +30,14 @@ type machine struct {
 	t         *testing.T
 	kind      kind
 	disk      string
-	vars      string // what the firmware keeps
-	page, sip string // addresses on this machine that lead to the box
-	cable     *cable // in its second port, if any
+	vars      string   // what the firmware keeps
+	page, sip string   // addresses on this machine that lead to the box
+	cable     *cable   // in its second port, if any
+	more      []string // of QEMU, for what else is plugged in
 
-	cmd    *exec.Cmd
-	serial *serial
+	cmd      *exec.Cmd
+	serial   *serial
+	keyboard io.Writer // of the serial console
 }
 
 // kind is what differs between architectures.
@@ -103,7 +106,7 @@ func (m *machine) on() {
 		"-drive", "if=none,id=d0,format=raw,file=" + m.disk, "-device", "virtio-blk-pci,drive=d0",
 		"-netdev", "user,id=n0,hostfwd=tcp:" + m.page + "-:443,hostfwd=udp:" + m.sip + "-:5060", "-device", "virtio-net-pci,netdev=n0",
 		"-device", "virtio-rng-pci",
-	}, m.kind.args...)
+	}, append(slices.Clone(m.kind.args), m.more...)...)
 	if m.cable != nil {
 		args = append(args, m.cable.args()...)
 		args = append(args, "-object", "filter-dump,id=f0,netdev=n0,file="+m.dump())
@@ -112,6 +115,10 @@ func (m *machine) on() {
 	m.cmd = exec.CommandContext(context.WithoutCancel(m.t.Context()), m.kind.program, args...)
 	var faults bytes.Buffer
 	m.cmd.Stdout, m.cmd.Stderr = m.serial, &faults
+	var err error
+	if m.keyboard, err = m.cmd.StdinPipe(); err != nil {
+		m.t.Fatal(err)
+	}
 	if err := m.cmd.Start(); err != nil {
 		m.t.Fatal(err)
 	}
@@ -143,6 +150,14 @@ func (m *machine) until(pattern string, within time.Duration) string {
 		m.t.Fatalf("%q: %v", pattern, err)
 	}
 	return line
+}
+
+// types types a line at the serial console.
+func (m *machine) types(line string) {
+	m.t.Helper()
+	if _, err := io.WriteString(m.keyboard, line+"\r"); err != nil {
+		m.t.Fatal(err)
+	}
 }
 
 // serial is what the box writes on its serial console.

@@ -145,7 +145,6 @@ func TestVersionsComeAndGo(t *testing.T) {
 		began := time.Now()
 		o.install(c.update)
 		m.until("a version was given up.*"+c.version, 4*patience)
-		m.until("msg=ready", patience)
 		m.until(`Page: +https://10\.0\.2\.15`, patience)
 		st := o.state()
 		i := slices.IndexFunc(st.Failed, func(f ctl.BootFailed) bool { return f.Version == c.version })
