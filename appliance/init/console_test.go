@@ -162,3 +162,14 @@ func TestAConsoleIsStartedAgain(t *testing.T) {
 		}
 	})
 }
+
+func FuzzRecordsOfTheKernel(f *testing.F) {
+	for _, record := range []string{"3,1234,5678,-;usb 1-1: device\n SUBSYSTEM=usb\n", "11,1,1,-;x", ";", "3;"} {
+		f.Add(record)
+	}
+	f.Fuzz(func(t *testing.T, record string) {
+		if text, ok := wrong(record); ok && (strings.Contains(text, "\n") || !strings.Contains(record, text)) {
+			t.Errorf("%q of %q", text, record)
+		}
+	})
+}

@@ -35,6 +35,7 @@ const (
 const patience = 30 * time.Second
 
 func main() {
+	_ = unix.Reboot(unix.LINUX_REBOOT_CMD_CAD_OFF) // Ctrl-Alt-Del is for us then, and daemons stop in order
 	con := openConsole()
 	log := slogx.New(con, slogx.NewLevels(slog.LevelInfo))
 	dog := openWatchdog(log) // before gokrazy would feed it whatever happens

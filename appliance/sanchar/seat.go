@@ -145,7 +145,17 @@ func (s *seat) prompt() string {
 // do does what a line asks for and tells what is wrong with it.
 func (s *seat) do(ctx context.Context, words []string) {
 	t := &terminal{in: strings.NewReader(""), out: s.term, err: s.term}
-	report(t, s.act(ctx, t, words))
+	report(t, away(s.act(ctx, t, words)))
+}
+
+// away tells of a daemon that is away what helps at a box.
+func away(err error) error {
+	p, ok := errors.AsType[*problem.Error](err)
+	if !ok || p.Kind != problem.Unavailable || !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	text, _, _ := strings.Cut(p.Text, ":")
+	return problem.Wrap(err, p.Kind, p.Code, text, "wait a moment: it is started again by itself; if it stays away, type restart")
 }
 
 func (s *seat) act(ctx context.Context, t *terminal, words []string) error {

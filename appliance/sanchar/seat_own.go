@@ -14,6 +14,9 @@ import (
 // shownLines is how many lines of the log fit a screen with the prompt.
 const shownLines = seatHeight - 2
 
+// nameWidth leaves room on a narrow screen for what a command does; few names are longer.
+const nameWidth = 16
+
 // eraseWords are typed by who means it: nobody types them by mistake.
 const eraseWords = "erase everything"
 
@@ -37,8 +40,7 @@ func (s *seat) own() []ownCommand {
 
 func (s *seat) help(ctx context.Context, _ []string) error {
 	trusted := s.trusted(ctx)
-	var rows [][]string
-	row := func(name, args, does string) { rows = append(rows, []string{"  " + name + " " + args, does}) }
+	row := func(name, args, does string) { s.say("  %-*s %s\n", nameWidth, name+" "+args, does) }
 	own := s.own()
 	for _, c := range own {
 		if c.rescue || trusted {
@@ -51,7 +53,6 @@ func (s *seat) help(ctx context.Context, _ []string) error {
 			row(c.name, c.args, c.does)
 		}
 	}
-	printTable(s.term, nil, rows)
 	if !trusted {
 		s.say("Owners who sign in have more.\n")
 	}

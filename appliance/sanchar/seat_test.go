@@ -413,7 +413,7 @@ func TestAConsoleOnATerminal(t *testing.T) {
 	scr.types("sign-in Owner\r") // without an admind nobody can
 	scr.until("Password: ")
 	scr.types("x\r")
-	scr.until("admind does not answer")
+	scr.until("admind does not answer\r\nTo do: wait a moment")
 	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
@@ -427,4 +427,19 @@ func TestAConsoleOnATerminal(t *testing.T) {
 	if got := sanchar(t, "", "console"); got.status != 2 || !strings.Contains(got.err, "needs a terminal") {
 		t.Errorf("%+v", got)
 	}
+}
+
+func FuzzSplitWords(f *testing.F) {
+	for _, line := range []string{"status", `users add "a b" 'c"d'`, `x ""`, "\t'"} {
+		f.Add(line)
+	}
+	f.Fuzz(func(t *testing.T, line string) {
+		words := splitWords(line)
+		if len(words) > len(line) {
+			t.Errorf("%d words of %d bytes", len(words), len(line))
+		}
+		if !strings.ContainsAny(line, `"' 	`) && line != "" && (len(words) != 1 || words[0] != string([]rune(line))) {
+			t.Errorf("%q is not one word: %q", line, words)
+		}
+	})
 }
