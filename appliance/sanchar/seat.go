@@ -22,6 +22,8 @@ import (
 const (
 	// idleSeat is how long somebody who signed in at the console stays so without a command: he may have left.
 	idleSeat = 10 * time.Minute
+	// signInWithin is how long it may take to check a password: it costs much on purpose, and a small box is slow.
+	signInWithin = time.Minute
 	// seatWidth and seatHeight are a terminal's that does not say how large it is, as on a serial line.
 	seatWidth, seatHeight = 80, 24
 	clearScreen           = "\x1b[2J\x1b[H"
@@ -207,7 +209,7 @@ func (s *seat) signIn(ctx context.Context, args []string) error {
 	if err != nil || password == "" {
 		return usageError{"nobody signed in"}
 	}
-	limited, cancel := context.WithTimeout(ctx, askWithin)
+	limited, cancel := context.WithTimeout(ctx, signInWithin)
 	defer cancel()
 	if err := s.box.admin.SignIn(limited, ctl.SignIn{Name: args[0], Password: password}); err != nil {
 		return err
