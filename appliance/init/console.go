@@ -31,6 +31,7 @@ type console struct {
 	out       io.Writer
 	lines     []ctl.LogLine // the last keptLines
 	followers map[*follower]struct{}
+	stopping  bool
 }
 
 // follower is somebody who wants to hear of lines as they come. Who does not keep up misses some.
@@ -71,11 +72,38 @@ func (c *console) say(name, text string) {
 	}
 	c.lines = append(c.lines, line)
 	if len(c.followers) == 0 {
-		fmt.Fprintf(c.out, "%s: %s\r\n", name, text) // a console that died may have left the terminal raw
-		return
+		c.showLocked(line)
 	}
 	for f := range c.followers {
 		f.putLocked(line)
+	}
+}
+
+// showLocked shows a line on the box's screen. A console may have made the terminal raw.
+func (c *console) showLocked(l ctl.LogLine) { fmt.Fprintf(c.out, "%s: %s\r\n", l.From, l.Text) }
+
+// alone shows what is said from now on, and what followers have not taken yet, on the box's screen: the box stops,
+// and why is what matters then.
+func (c *console) alone() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.stopping = true
+	for f := range c.followers {
+		for l, ok := f.next(); ok; l, ok = f.next() {
+			c.showLocked(l)
+		}
+		break // the others have the same lines
+	}
+	clear(c.followers)
+}
+
+// next returns a line that waits to be taken, if there is one.
+func (f *follower) next() (l ctl.LogLine, ok bool) {
+	select {
+	case l = <-f.lines:
+		return l, true
+	default:
+		return l, false
 	}
 }
 
@@ -102,12 +130,12 @@ func (c *console) lastLocked(n int) []ctl.LogLine {
 	return slices.Clone(c.lines[max(0, len(c.lines)-max(n, 0)):])
 }
 
-// follow returns the last n lines and a follower of those that come after them; nil when there are too many.
+// follow returns the last n lines and a follower of those that come after them; nil when there are too many, or the box stops.
 func (c *console) follow(n int) ([]ctl.LogLine, *follower) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	lines := c.lastLocked(n)
-	if len(c.followers) == maxFollower {
+	if len(c.followers) == maxFollower || c.stopping {
 		return lines, nil
 	}
 	f := &follower{lines: make(chan ctl.LogLine, maxUnheard)}

@@ -32,6 +32,24 @@ func TestTheScreenShowsWhatNobodyFollows(t *testing.T) {
 	}
 }
 
+func TestWhatABoxSaysLastIsOnItsScreen(t *testing.T) {
+	t.Parallel()
+	var screen strings.Builder
+	c := newConsole(&screen, time.Now)
+	_, f := c.follow(0)
+	c.follow(0)
+	c.say("init", "a version was given up")
+	c.alone()
+	c.say("init", "the box stops")
+	c.leave(f)
+	if got := screen.String(); got != "init: a version was given up\r\ninit: the box stops\r\n" {
+		t.Errorf("%q", got)
+	}
+	if _, f := c.follow(0); f != nil {
+		t.Error("somebody may still follow")
+	}
+}
+
 func TestTheLastLinesAreKept(t *testing.T) {
 	t.Parallel()
 	c := newConsole(&strings.Builder{}, time.Now)

@@ -83,7 +83,8 @@ func run(ctx context.Context, con *console, dog *watchdog, log *slog.Logger) err
 	}
 	go h.feed(ctx)
 	go hearKernel(ctx, con, log)
-	go seats(ctx, log)
+	go seats(context.WithoutCancel(ctx), log) // they show what they have heard until the box is gone
+	context.AfterFunc(ctx, con.alone)
 	go boot.watch(ctx)
 	go (&button{Button: kind.Button, led: findLED("/sys/class/leds", kind.LED), reset: boot.reset, log: log}).watch(ctx)
 	go serve(ctx, boot, con, log)

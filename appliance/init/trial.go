@@ -232,6 +232,6 @@ func (s *starter) end(r ctl.TrialReport) error {
 	}
 	s.failLocked(s.version, r.Reason, time.Now())
 	s.keepLocked()
-	s.restart("the version before comes back: " + r.Reason)
+	s.restart("a version was given up, " + s.version + ": " + r.Reason)
 	return nil
 }
