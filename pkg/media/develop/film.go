@@ -158,14 +158,16 @@ func (f *Film) scan() (s scan, err error) {
 			s.look(formats[id], e.Data)
 			if p := videos[id]; p != nil && header.Packet(e.Data).Valid(false) {
 				p.put(e.Data, at)
-				p.done = nil // they are made again when they are written
-				if p.width > 0 {
-					s.pictures[id] = p
-				}
+				p.drop()
 			}
 		}
 		return nil
 	})
+	for id, p := range videos {
+		if p.flush(); p.seen() {
+			s.pictures[id] = p
+		}
+	}
 	if err == nil && !any {
 		err = ErrEmpty
 	}
