@@ -2,6 +2,7 @@ package develop
 
 import (
 	"bytes"
+	"math"
 
 	"github.com/pion/rtp/codecs"
 
@@ -10,6 +11,12 @@ import (
 
 // av1Coder is of the RTP payload format for AV1 of the Alliance for Open Media.
 type av1Coder struct{ packet codecs.AV1Depacketizer }
+
+// Limits of what a party may tell of its pictures: more does not fit a file.
+const (
+	maxSide   = math.MaxUint16
+	maxHeader = 1024
+)
 
 func (c *av1Coder) reset() { c.packet = codecs.AV1Depacketizer{} }
 
@@ -30,7 +37,7 @@ func (c *av1Coder) finish(data []byte) (picture []byte, alone *look) {
 		return picture, nil
 	}
 	s, err := av1.ParseSequence(header)
-	if err != nil {
+	if err != nil || s.Width > maxSide || s.Height > maxSide || len(header) > maxHeader {
 		return picture, nil
 	}
 	return picture, &look{width: s.Width, height: s.Height, config: s.Config(header)}

@@ -48,7 +48,7 @@ func payloaded(t *testing.T, encoder string, p rtp.Payloader, more ...string) (s
 	args := append(append(source("320x240"), "-c:v", encoder), more...)
 	ivf, err := exec.Command(ffmpeg(t), append(args, "-f", "ivf", "-")...).Output()
 	if err != nil || len(ivf) < 32 {
-		t.Skipf("ffmpeg does not encode %s: %v", encoder, err)
+		t.Fatalf("ffmpeg does not encode %s: %v", encoder, err)
 	}
 	var seq uint16
 	for i, b := 0, ivf[32:]; len(b) > 12; i++ {
@@ -84,7 +84,7 @@ func sent(t *testing.T, size string, more ...string) (s stream, params string) {
 	args = append(args, "-sdp_file", sdp, "-f", "rtp", "-payload_type", fmt.Sprint(videoType), "-ssrc", "5", "-seq", "65500")
 	out, err := exec.Command(ffmpeg(t), append(args, fmt.Sprintf("rtp://%s?pkt_size=1200", conn.LocalAddr()))...).CombinedOutput()
 	if err != nil {
-		t.Skipf("ffmpeg does not send H.264: %v: %s", err, out)
+		t.Fatalf("ffmpeg does not send H.264: %v: %s", err, out)
 	}
 	if err := conn.SetReadDeadline(time.Now().Add(200 * time.Millisecond)); err != nil { // all of it is in the buffer
 		t.Fatal(err)
@@ -155,5 +155,5 @@ func x264(size string, more ...string) func(*testing.T) (stream, string) {
 
 // libaom is a sender of AV1.
 func libaom(t *testing.T) (stream, string) {
-	return payloaded(t, "libaom-av1", &codecs.AV1Payloader{}, "-usage", "realtime", "-cpu-used", "9", "-lag-in-frames", "0"), ""
+	return payloaded(t, "libaom-av1", &codecs.AV1Payloader{}, "-usage", "realtime", "-cpu-used", "8", "-lag-in-frames", "0", "-pix_fmt", "yuv420p"), ""
 }
