@@ -144,13 +144,17 @@ func (m *movie) slot(left, right *slot) error {
 	return err
 }
 
-// show writes the pictures that are there up to now.
+// show writes the pictures that are there up to now. One that could be put together much later than it came is
+// shown late.
 func (m *movie) show() error {
+	for _, v := range m.videos {
+		v.release(m.at)
+	}
 	for _, l := range m.lanes {
 		n := 0
 		for n < len(l.done) && l.done[n].at <= m.at {
 			p := &l.done[n]
-			if err := m.w.Frame(l.number, p.at, p.key, p.data); err != nil {
+			if err := m.w.Frame(l.number, max(p.at, m.at-settled), p.key, p.data); err != nil {
 				return err
 			}
 			n++
@@ -164,7 +168,6 @@ func (m *movie) finish() error {
 	for _, v := range m.videos {
 		v.flush()
 	}
-	m.at = maxLength
 	if err := m.show(); err != nil {
 		return err
 	}

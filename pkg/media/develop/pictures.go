@@ -97,6 +97,13 @@ func (v *pictures) put(p header.Packet, at time.Duration) {
 	}
 }
 
+// release gives up waiting for packets that others overtook before a time.
+func (v *pictures) release(before time.Duration) {
+	for len(v.held) > 0 && v.held[0].at <= before {
+		v.take()
+	}
+}
+
 // take gives the first packet that is held to its lane.
 func (v *pictures) take() {
 	w := v.held[0]

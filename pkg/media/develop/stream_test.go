@@ -19,8 +19,8 @@ import (
 
 const (
 	rateOfFilm = 15 // pictures a second
-	filmLength = 4  // seconds
-	film       = rateOfFilm * filmLength
+	seconds    = 4
+	whole      = rateOfFilm * seconds // pictures
 	videoType  = 97
 )
 
@@ -39,7 +39,7 @@ func ffmpeg(t *testing.T) string {
 
 // source are ffmpeg's arguments for a test film of a size.
 func source(size string) []string {
-	return []string{"-v", "error", "-f", "lavfi", "-i", fmt.Sprintf("testsrc=size=%s:rate=%d", size, rateOfFilm), "-t", fmt.Sprint(filmLength), "-g", "15"}
+	return []string{"-v", "error", "-f", "lavfi", "-i", fmt.Sprintf("testsrc=size=%s:rate=%d", size, rateOfFilm), "-t", fmt.Sprint(seconds), "-g", "15"}
 }
 
 // payloaded returns a film that another program has encoded, in packets that a library makes.
@@ -126,19 +126,40 @@ func (s stream) renumber(from uint16) {
 // when a packet was sent.
 func when(p header.Packet) time.Duration { return time.Duration(p.Timestamp()) * time.Second / 90000 }
 
-// show puts the packets of a film into a scene, as they came, with what two talkers say meanwhile. begin has
-// been called with formats for both.
-func (s *scene) show(track uint8, format reel.Format, packets stream) {
-	s.t.Helper()
-	s.json(reel.Entry{Kind: reel.KindTrack, Track: track, Time: int64(boot)}, reel.Track{Leg: fmt.Sprint("leg", track&1), Kind: "video", Formats: []reel.Format{format}})
-	for _, p := range packets {
-		s.block = reel.Append(s.block, reel.Entry{Kind: reel.KindPacket, Track: track, Time: int64(boot + when(p)), Data: p})
-	}
+// shown is a track of a film.
+type shown struct {
+	formats []reel.Format
+	packets stream
 }
 
-// video is the format of a film.
-func video(encoding, params string) reel.Format {
-	return reel.Format{PayloadType: videoType, Encoding: encoding, ClockRate: 90000, Params: params}
+// movie makes a recording with what two talkers say for so long and the pictures that come meanwhile, and
+// returns the file.
+func (s *scene) movie(length time.Duration, all ...shown) (file []byte, contentType string) {
+	s.t.Helper()
+	s.begin(0, pcmu, full)
+	a, b := newTalker(s.t, pcmu, 600), newTalker(s.t, full, 900)
+	for i, v := range all {
+		s.json(reel.Entry{Kind: reel.KindTrack, Track: uint8(2 + i), Time: int64(boot)}, reel.Track{Leg: fmt.Sprint("leg", i), Kind: "video", Formats: v.formats})
+	}
+	for at := time.Duration(0); at < length; at += slotTime {
+		s.say(at, slotTime, a, b)
+		for i := range all {
+			v := &all[i]
+			for len(v.packets) > 0 && when(v.packets[0]) < at+slotTime {
+				p := v.packets[0]
+				v.packets = v.packets[1:]
+				s.block = reel.Append(s.block, reel.Entry{Kind: reel.KindPacket, Track: uint8(2 + i), Time: int64(boot + when(p)), Data: p})
+			}
+		}
+	}
+	s.cut()
+	file, head := s.develop()
+	return file, head.contentType
+}
+
+// video is a track of one codec.
+func video(encoding, params string, packets stream) shown {
+	return shown{[]reel.Format{{PayloadType: videoType, Encoding: encoding, ClockRate: 90000, Params: params}}, packets}
 }
 
 // vpx are the senders of WebM's own codecs.

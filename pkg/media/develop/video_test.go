@@ -36,29 +36,18 @@ func senders() []sender {
 	}
 }
 
-// talk lets two talkers say something as long as a film.
-func (s *scene) talk() {
-	s.t.Helper()
-	s.begin(0, pcmu, full)
-	s.say(0, filmLength*time.Second, newTalker(s.t, pcmu, 600), newTalker(s.t, full, 900))
-}
-
 func TestVideoIsPlayedByAnother(t *testing.T) {
 	t.Parallel()
 	for _, c := range senders() {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			packets, params := c.send(t)
-			s := newScene(t, FormatOpus)
-			s.talk()
-			s.show(2, video(c.encoding, params), packets)
-			s.cut()
-			file, head := s.develop()
-			if head.contentType != c.contentType {
-				t.Errorf("head %+v", head)
+			file, contentType := newScene(t, FormatOpus).movie(seconds*time.Second, video(c.encoding, params, packets))
+			if contentType != c.contentType {
+				t.Errorf("it is %s", contentType)
 			}
-			if got := watch(t, file, c.codec); got != fmt.Sprint(film, " ", film) {
-				t.Errorf("%s of %d pictures were shown", got, film)
+			if got := watch(t, file, c.codec); got != fmt.Sprint(whole, " ", whole) {
+				t.Errorf("%s of %d pictures were shown", got, whole)
 			}
 		})
 	}
@@ -73,12 +62,26 @@ func TestVideoWithLoss(t *testing.T) {
 			packets, params := c.send(t)
 			const lost = 20 // the picture; each fifteenth stands alone
 			at := slices.IndexFunc(packets, func(p header.Packet) bool { return when(p) >= lost*time.Second/rateOfFilm })
-			s := newScene(t, FormatOpus)
-			s.talk()
-			s.show(2, video(c.encoding, params), slices.Delete(slices.Clone(packets), at, at+1))
-			s.cut()
-			file, _ := s.develop()
-			if got, want := watch(t, file, c.codec), film-10; got != fmt.Sprint(want, " ", want) {
+			file, _ := newScene(t, FormatOpus).movie(seconds*time.Second, video(c.encoding, params, slices.Delete(packets, at, at+1)))
+			if got, want := watch(t, file, c.codec), whole-10; got != fmt.Sprint(want, " ", want) {
+				t.Errorf("%s pictures were shown, not %d", got, want)
+			}
+		})
+	}
+}
+
+// A party's pictures stop for a while, soon behind one of which a packet is lost.
+func TestVideoThatRests(t *testing.T) {
+	t.Parallel()
+	for _, c := range senders()[:4] {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			packets, params := c.send(t)
+			from := slices.IndexFunc(packets, func(p header.Packet) bool { return when(p) >= 14*time.Second/rateOfFilm })
+			rests := slices.IndexFunc(packets, func(p header.Packet) bool { return when(p) >= 18*time.Second/rateOfFilm })
+			packets[rests:].restamp(0, 40*90000)
+			file, _ := newScene(t, FormatOpus).movie((40+seconds)*time.Second, video(c.encoding, params, slices.Delete(packets, from, from+1)))
+			if got, want := watch(t, file, c.codec), whole-1; got != fmt.Sprint(want, " ", want) {
 				t.Errorf("%s pictures were shown, not %d", got, want)
 			}
 		})
@@ -92,21 +95,12 @@ func TestVideoOfBothParties(t *testing.T) {
 	for _, c := range [][2]sender{{all[3], all[4]}, {all[3], all[0]}, {all[1], all[6]}, {all[2], all[3]}, {all[0], all[2]}} {
 		t.Run(c[0].name+" and "+c[1].name, func(t *testing.T) {
 			t.Parallel()
-			s := newScene(t, FormatOpus)
-			s.talk()
-			var codecs []string
-			for i := range c {
-				packets, params := c[i].send(t)
-				if i == 1 { // the second comes later
-					packets.restamp(0, 90000)
-				}
-				s.show(uint8(2+i), video(c[i].encoding, params), packets)
-				codecs = append(codecs, c[i].codec)
-			}
-			s.cut()
-			file, _ := s.develop()
-			if got := watch(t, file, codecs...); got != fmt.Sprint(film, " ", film, " ", film, " ", film) {
-				t.Errorf("%s of %d and %d pictures were shown", got, film, film)
+			first, params := c[0].send(t)
+			second, others := c[1].send(t)
+			second.restamp(0, 90000) // it comes later
+			file, _ := newScene(t, FormatOpus).movie((seconds+1)*time.Second, video(c[0].encoding, params, first), video(c[1].encoding, others, second))
+			if got := watch(t, file, c[0].codec, c[1].codec); got != fmt.Sprint(whole, " ", whole, " ", whole, " ", whole) {
+				t.Errorf("%s of %d and %d pictures were shown", got, whole, whole)
 			}
 		})
 	}
@@ -117,47 +111,35 @@ func TestVideoChangesItsSize(t *testing.T) {
 	t.Parallel()
 	small, params := sent(t, "320x240")
 	large, _ := sent(t, "640x480", "-profile:v", "main")
-	large.restamp(0, filmLength*90000)
-	whole := append(small, large...)
-	whole.renumber(7)
-	s := newScene(t, FormatOpus)
-	s.talk()
-	s.show(2, video("H264", params), whole)
-	s.cut()
-	file, _ := s.develop()
-	if got := watch(t, file, "h264"); got != fmt.Sprint(2*film, " ", 2*film) {
-		t.Errorf("%s of %d pictures were shown", got, 2*film)
+	large.restamp(0, seconds*90000)
+	both := append(small, large...)
+	both.renumber(7)
+	file, _ := newScene(t, FormatOpus).movie(2*seconds*time.Second, video("H264", params, both))
+	if got := watch(t, file, "h264"); got != fmt.Sprint(2*whole, " ", 2*whole) {
+		t.Errorf("%s of %d pictures were shown", got, 2*whole)
 	}
-	name := write(t, file)
-	out, err := exec.Command("ffprobe", "-v", "error", "-select_streams", "v", "-show_entries", "frame=width", "-of", "csv=p=0", name).CombinedOutput()
-	if err != nil || strings.Count(string(out), "320") != film || strings.Count(string(out), "640") != film {
+	out, err := exec.Command("ffprobe", "-v", "error", "-select_streams", "v", "-show_entries", "frame=width", "-of", "csv=p=0", write(t, file)).CombinedOutput()
+	if err != nil || strings.Count(string(out), "320") != whole || strings.Count(string(out), "640") != whole {
 		t.Errorf("%v: %s", err, out)
 	}
 }
 
-// A party that is told of other codecs in a call may send either from then on.
+// A party that is told of several codecs may send another from some time on.
 func TestVideoChangesItsCodec(t *testing.T) {
 	t.Parallel()
 	first, params := sent(t, "320x240")
 	second, _ := vpx("libvpx", &codecs.VP8Payloader{})(t)
-	second.restamp(0, filmLength*90000)
+	second.restamp(0, seconds*90000)
 	for _, p := range second {
 		p[1] = p[1]&0x80 | videoType + 1
 	}
-	whole := append(first, second...)
-	whole.renumber(7)
-	s := newScene(t, FormatOpus)
-	s.talk()
-	other := video("VP8", "")
-	other.PayloadType++
-	s.json(reel.Entry{Kind: reel.KindTrack, Track: 2, Time: int64(boot)}, reel.Track{Leg: "leg0", Kind: "video", Formats: []reel.Format{video("H264", params), other}})
-	for _, p := range whole {
-		s.block = reel.Append(s.block, reel.Entry{Kind: reel.KindPacket, Track: 2, Time: int64(boot + when(p)), Data: p})
-	}
-	s.cut()
-	file, head := s.develop()
-	if got := watch(t, file, "h264", "vp8"); head.contentType != typeMP4 || got != fmt.Sprint(film, " ", film, " ", film, " ", film) {
-		t.Errorf("%s: %s of %d pictures were shown", head.contentType, got, film)
+	both := append(first, second...)
+	both.renumber(7)
+	v := video("H264", params, both)
+	v.formats = append(v.formats, reel.Format{PayloadType: videoType + 1, Encoding: "VP8", ClockRate: 90000})
+	file, contentType := newScene(t, FormatOpus).movie(2*seconds*time.Second, v)
+	if got := watch(t, file, "h264", "vp8"); contentType != typeMP4 || got != fmt.Sprint(whole, " ", whole, " ", whole, " ", whole) {
+		t.Errorf("%s: %s of %d pictures were shown", contentType, got, whole)
 	}
 }
 
@@ -183,15 +165,15 @@ func watch(t *testing.T, file []byte, codecs ...string) string {
 		t.Fatalf("%v: %s", err, text)
 	}
 	var counts, found []string
-	video := false
+	pictures := false
 	for line := range strings.Lines(text) {
 		key, value, _ := strings.Cut(strings.TrimSpace(line), "=")
 		switch {
 		case key == "codec_name":
-			if video = value != "opus"; video {
+			if pictures = value != "opus"; pictures {
 				found = append(found, value)
 			}
-		case video && strings.HasPrefix(key, "nb_read"):
+		case pictures && strings.HasPrefix(key, "nb_read"):
 			counts = append(counts, value)
 		}
 	}
