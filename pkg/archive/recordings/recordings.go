@@ -54,7 +54,7 @@ type Recordings struct {
 	mu     sync.Mutex // guards what follows
 	taking map[string]bool
 	parted map[string]ctl.StoredFile // sound without a record, by the id of the recording
-	low    time.Time // since when the disk has no room for recordings; zero when it has
+	low    time.Time                 // since when the disk has no room for recordings; zero when it has
 }
 
 // New returns what keeps recordings.

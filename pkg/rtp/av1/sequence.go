@@ -66,8 +66,11 @@ func tools(r *bits.Reader) {
 	if order {
 		r.Uint(2)
 	}
-	screen := r.Flag() || r.Flag() // seq_choose_screen_content_tools, or seq_force_screen_content_tools
-	if screen && !r.Flag() {       // seq_choose_integer_mv
+	screen := r.Flag() // seq_choose_screen_content_tools
+	if !screen {
+		screen = r.Flag() // seq_force_screen_content_tools
+	}
+	if screen && !r.Flag() { // seq_choose_integer_mv
 		r.Flag()
 	}
 	if order {
