@@ -1,5 +1,5 @@
-// Package develop makes the sound file of a recording of the packets that were kept: each party on its
-// channel, every packet at the time at which it was spoken.
+// Package develop makes the file of a recording of the packets that were kept: each party on its channel,
+// every packet at the time at which it was spoken, and the pictures of each as a track.
 package develop
 
 import (

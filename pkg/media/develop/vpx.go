@@ -34,7 +34,7 @@ func (vp8Coder) finish(data []byte) (picture []byte, alone *look) {
 	if width == 0 || height == 0 {
 		return picture, nil
 	}
-	return picture, &look{width: width, height: height, config: vpConfig(0, 8, chromaHalf, false)}
+	return picture, &look{width: width, height: height, config: vpConfig(data[0]>>1&7, 8, chromaHalf, false)}
 }
 
 // vp9Coder is of RFC 9628.
