@@ -162,9 +162,13 @@ func video(encoding, params string, packets stream) shown {
 	return shown{[]reel.Format{{PayloadType: videoType, Encoding: encoding, ClockRate: 90000, Params: params}}, packets}
 }
 
-// vpx are the senders of WebM's own codecs.
-func vpx(encoder string, p rtp.Payloader) func(*testing.T) (stream, string) {
+// libvpx is a sender of VP8 or VP9.
+func libvpx(encoder string) func(*testing.T) (stream, string) {
 	return func(t *testing.T) (stream, string) {
+		var p rtp.Payloader = &codecs.VP9Payloader{}
+		if encoder == "libvpx" {
+			p = &codecs.VP8Payloader{EnablePictureID: true}
+		}
 		return payloaded(t, encoder, p, "-deadline", "realtime"), ""
 	}
 }

@@ -10,8 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/pion/rtp/codecs"
-
 	"github.com/coraltele/sanchar/pkg/media/reel"
 	"github.com/coraltele/sanchar/pkg/rtp/header"
 )
@@ -26,8 +24,8 @@ type sender struct {
 
 func senders() []sender {
 	return []sender{
-		{"VP8", "VP8", vpx("libvpx", &codecs.VP8Payloader{EnablePictureID: true}), "vp8", typeWebM},
-		{"VP9", "VP9", vpx("libvpx-vp9", &codecs.VP9Payloader{}), "vp9", typeWebM},
+		{"VP8", "VP8", libvpx("libvpx"), "vp8", typeWebM},
+		{"VP9", "VP9", libvpx("libvpx-vp9"), "vp9", typeWebM},
 		{"AV1", "AV1", libaom, "av1", typeWebM},
 		{"H264 in fragments", "H264", x264("320x240"), "h264", typeMP4},
 		{"H264 of many slices", "h264", x264("320x240", "-rtpflags", "h264_mode0", "-x264-params", "slice-max-size=1100"), "h264", typeMP4},
@@ -73,7 +71,7 @@ func TestVideoWithLoss(t *testing.T) {
 // A party's pictures stop for a while, soon behind one of which a packet is lost.
 func TestVideoThatRests(t *testing.T) {
 	t.Parallel()
-	for _, c := range senders()[:4] {
+	for _, c := range []sender{senders()[0], senders()[3]} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			packets, params := c.send(t)
@@ -128,7 +126,7 @@ func TestVideoChangesItsSize(t *testing.T) {
 func TestVideoChangesItsCodec(t *testing.T) {
 	t.Parallel()
 	first, params := sent(t, "320x240")
-	second, _ := vpx("libvpx", &codecs.VP8Payloader{})(t)
+	second, _ := libvpx("libvpx")(t)
 	second.restamp(0, seconds*90000)
 	for _, p := range second {
 		p[1] = p[1]&0x80 | videoType + 1
