@@ -23,7 +23,7 @@ const domain = "pbx.test"
 
 func open(t *testing.T, dir string) *Directory {
 	t.Helper()
-	d, err := Open(dir)
+	d, err := Open(dir, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

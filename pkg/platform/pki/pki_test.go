@@ -30,7 +30,7 @@ func at(text string) func() time.Time {
 
 func openCA(t testing.TB, dir string, clock func() time.Time) *CA {
 	t.Helper()
-	ca, err := OpenCA(dir, clock)
+	ca, err := OpenCA(dir, nil, clock)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -175,7 +175,7 @@ func TestADamagedCAIsAnErrorWithACure(t *testing.T) {
 			if err := os.Remove(path); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := makeKey(path); err != nil {
+			if _, err := makeKey(path, nil); err != nil {
 				t.Fatal(err)
 			}
 		default:
@@ -183,7 +183,7 @@ func TestADamagedCAIsAnErrorWithACure(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		_, err := OpenCA(dir, time.Now)
+		_, err := OpenCA(dir, nil, time.Now)
 		if p := problem.Of(err); p.Code != c.code || p.Cure == "" {
 			t.Errorf("%s: %v", name, err)
 		}

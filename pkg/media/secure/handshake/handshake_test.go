@@ -183,28 +183,28 @@ func TestIdentityStays(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	now := time.Now()
-	first, err := LoadIdentity(dir, now)
+	first, err := LoadIdentity(dir, nil, now)
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, err := LoadIdentity(dir, now)
+	again, err := LoadIdentity(dir, nil, now)
 	if err != nil || string(again.Fingerprint().Value) != string(first.Fingerprint().Value) {
 		t.Errorf("another one after a restart, %v", err)
 	}
 	if st, err := os.Stat(filepath.Join(dir, file)); err != nil || st.Mode().Perm() != 0o600 {
 		t.Errorf("%v, %v", st, err)
 	}
-	later, err := LoadIdentity(dir, now.Add(lifetime-renewLeft+time.Hour))
+	later, err := LoadIdentity(dir, nil, now.Add(lifetime-renewLeft+time.Hour))
 	if err != nil || string(later.Fingerprint().Value) == string(first.Fingerprint().Value) {
 		t.Errorf("not renewed, %v", err)
 	}
 	if err := os.WriteFile(filepath.Join(dir, file), []byte("torn"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := LoadIdentity(dir, now); err != nil {
+	if _, err := LoadIdentity(dir, nil, now); err != nil {
 		t.Errorf("a torn file: %v", err)
 	}
-	if _, err := LoadIdentity(filepath.Join(dir, "missing"), now); err == nil {
+	if _, err := LoadIdentity(filepath.Join(dir, "missing"), nil, now); err == nil {
 		t.Error("kept in a folder that is not there")
 	}
 	if key, ok := first.certificate.PrivateKey.(*ecdsa.PrivateKey); !ok || key.Curve != elliptic.P256() {
