@@ -25,7 +25,7 @@ func planes() map[string]plane {
 		}},
 		"record": {rank: 2, pure: true},
 		"platform": {rank: 3, line: []string{
-			"store", "journal", "outbox", "conf", "notify", "supervise", "udpio", "seal", "pki", "ctl",
+			"copies", "store", "journal", "outbox", "conf", "notify", "supervise", "udpio", "seal", "pki", "ctl",
 		}},
 		"pbx": {rank: 4, line: []string{
 			"push", "account", "edge", "registrar", "dialplan", "recording", "mediapolicy", "terms", "call", "chat",
