@@ -344,7 +344,7 @@ func TestNoncesAgeAndCountsAreUsedOnce(t *testing.T) {
 }
 
 func BenchmarkGuard(b *testing.B) {
-	d, err := Open(b.TempDir())
+	d, err := Open(b.TempDir(), nil)
 	if err != nil {
 		b.Fatal(err)
 	}
