@@ -47,7 +47,7 @@ const (
 // Config says where the files are.
 type Config struct {
 	Dir     string
-	KeyFile string // seals the files' keys
+	KeyFile string    // seals the files' keys
 	Under   *seal.Key // of the security chip, which wraps the key file; nil where there is none
 	Log     *slog.Logger
 	Clock   func() time.Time       // nil is the time of day

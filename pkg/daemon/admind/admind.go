@@ -50,6 +50,7 @@ type Config struct {
 	Scanner   string // program, with its arguments, that looks at each file that users send; "" for none
 	Root      string // of the image's files
 	Trouble   string // why the box runs the page alone; "" when it runs all
+	Cure      string // what helps against that; "" when only the usual does
 	Version   string
 	Notify    *notify.Notifier
 	Taken     map[string][]int // descriptors that the supervisor handed over

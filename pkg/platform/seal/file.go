@@ -43,6 +43,22 @@ func Chip(runDir, daemon string) (*Key, error) {
 	return newKey(path, raw)
 }
 
+// Wrapped finds a key file below the folder of all data that is wrapped, "" if there is none.
+func Wrapped(root string) (string, error) {
+	for _, pattern := range [...]string{"*/*.key", "*/*/*.key"} {
+		names, err := filepath.Glob(filepath.Join(root, pattern))
+		if err != nil {
+			return "", err
+		}
+		for _, n := range names {
+			if text, err := os.ReadFile(n); err != nil || bytes.HasPrefix(text, []byte(wrappedHead)) {
+				return n, err
+			}
+		}
+	}
+	return "", nil
+}
+
 // WriteFile keeps a key in a file that nobody else may read, wrapped unless under is nil.
 func WriteFile(path string, key []byte, under *Key) error {
 	return fsx.WriteFile(path, under.wrap(path, key), 0o600)

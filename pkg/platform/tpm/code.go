@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/base32"
+	"errors"
+	"io/fs"
 	"strings"
 
 	"github.com/coraltele/sanchar/pkg/base/problem"
@@ -57,11 +59,18 @@ func Recover(path, code string, chip Chip) error {
 		return err
 	}
 	k, err := read(path)
-	if err != nil {
+	if errors.Is(err, fs.ErrNotExist) { // then nothing can tell whose it is but the keys themselves
+		_, err = r.keep(path, chip)
 		return err
 	}
-	if err := k.isOf(r); err != nil {
+	if err == nil {
+		err = k.isOf(r)
+	}
+	if errors.Is(err, errOtherRoot) {
 		return problem.Wrap(err, problem.Denied, "keys.code.other", "this is the recovery code of another box, or of this one before it was reset", "look for the code of this box")
+	}
+	if err != nil {
+		return err
 	}
 	_, err = r.keep(path, chip)
 	return err
