@@ -74,11 +74,10 @@ func identify(log *slog.Logger) error {
 		return err
 	}
 	serial, err := serialOf(at)
-	if err != nil {
-		return err
+	if err == nil {
+		log.Info("box", "serial", serial)
+		err = belongs(dataDir, at, serial)
 	}
-	log.Info("box", "serial", serial)
-	err = belongs(dataDir, at, serial)
 	return errors.Join(err, unix.Mount("", at, "", unix.MS_REMOUNT|unix.MS_RDONLY|unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""))
 }
 
