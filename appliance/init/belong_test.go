@@ -113,6 +113,9 @@ func TestThePageTellsWhatHelps(t *testing.T) {
 	if args := strings.Join(all[1].Args, "|"); !strings.Contains(args, "--trouble|the data is another box's|--cure|adopt it") || strings.Contains(args, dataDir+"/") {
 		t.Errorf("%s", args)
 	}
+	if env := all[1].Env; len(env) != 1 || env[0] != "SANCHAR_TRIAL=/run/sanchar/trial" {
+		t.Errorf("%q", env)
+	}
 	if len(specs(nil)) != len(daemons()) {
 		t.Error("a daemon has no folder")
 	}

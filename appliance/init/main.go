@@ -19,6 +19,7 @@ import (
 	"github.com/coraltele/sanchar/pkg/base/problem"
 	"github.com/coraltele/sanchar/pkg/base/slogx"
 	"github.com/coraltele/sanchar/pkg/firmware/slots"
+	"github.com/coraltele/sanchar/pkg/platform/copies"
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
 	"github.com/coraltele/sanchar/pkg/platform/supervise"
 )
@@ -100,7 +101,7 @@ func serve(ctx context.Context, boot *starter, log *slog.Logger) {
 }
 
 func newStarter(trouble error, h *health, log *slog.Logger, restart func(string)) *starter {
-	s := &starter{version: version, at: "/mnt", chip: newChip(log), trouble: trouble, log: log, restart: restart, ill: h.missing}
+	s := &starter{version: version, at: "/mnt", run: runDir, chip: newChip(log), trouble: trouble, log: log, restart: restart, ill: h.missing}
 	if trouble == nil {
 		s.data = dataDir
 	}
@@ -148,7 +149,7 @@ func specs(trouble error) []supervise.Spec {
 		}
 		return supervise.Spec{
 			Name: name, Path: filepath.Join(programs, name), Nice: nice, Watchdog: patience,
-			Args: append([]string{"--run", runDir, "--data", data}, args...),
+			Args: append([]string{"--run", runDir, "--data", data}, args...), Env: []string{copies.Env + "=" + filepath.Join(runDir, trialFile)},
 		}
 	}
 	// Media must not wait for anybody; what is past may.

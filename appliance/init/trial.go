@@ -23,6 +23,8 @@ const (
 	// trialTime is how long a new version may take to show that it is well: daemons that start, stores
 	// that migrate, an address that a slow server gives.
 	trialTime = 10 * time.Minute
+	// trialFile is there, in memory, as long as the version that runs is on trial: daemons keep copies then.
+	trialFile = "trial"
 	// failedKept is how many versions that were given up are remembered.
 	failedKept = 8
 )
@@ -54,6 +56,7 @@ type starter struct {
 	slot    string // "" where the boot partition was not found
 	part    bootPartition
 	at      string // where the boot partition is mounted while it is looked at
+	run     string // folder in memory
 	data    string // where the data partition is mounted; "" while there is none
 	chip    *chip
 	trouble error // why the box runs the page alone
@@ -113,6 +116,9 @@ func (s *starter) beginLocked(e install.Entry, now time.Time) {
 		s.kept.Trial = &attempt{Version: e.Version}
 	}
 	s.kept.Trial.Starts++
+	if err := fsx.WriteFile(filepath.Join(s.run, trialFile), nil, 0o600); err != nil {
+		s.log.Error("the daemons keep no copies for the version before", "err", err)
+	}
 	s.trial = &ctl.BootTrial{Since: now.UTC(), Until: now.Add(trialTime).UTC(), Start: max(e.Done, 1)}
 	s.log.Warn("this version is on trial", "start", s.trial.Start, "left", e.Left)
 }
@@ -265,6 +271,9 @@ func (s *starter) end(r ctl.TrialReport) error {
 	s.trial, s.kept.Trial = nil, nil
 	close(s.over)
 	if r.OK {
+		if err := os.Remove(filepath.Join(s.run, trialFile)); err != nil {
+			s.log.Error("the daemons go on to keep copies", "err", err)
+		}
 		s.kept.Failed = slices.DeleteFunc(s.kept.Failed, func(f ctl.BootFailed) bool { return f.Version == s.version })
 		s.dropLocked(time.Now())
 		s.keepLocked()

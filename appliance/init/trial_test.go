@@ -45,7 +45,7 @@ func (r *rig) start(version, slot string, images ...string) *starter {
 		}
 	}
 	s := &starter{
-		version: version, slot: slot, part: folder(r.dir), data: filepath.Join(r.dir, "data"), chip: &chip{}, log: slog.New(slog.DiscardHandler),
+		version: version, slot: slot, part: folder(r.dir), run: r.t.TempDir(), data: filepath.Join(r.dir, "data"), chip: &chip{}, log: slog.New(slog.DiscardHandler),
 		ill: func() string { return "switchd" }, restart: func(why string) { r.restarts = append(r.restarts, why) },
 	}
 	s.open(time.Now())
@@ -70,11 +70,17 @@ func TestAVersionThatIsWellStays(t *testing.T) {
 	if b := s.boot(); b.Trial == nil || b.Trial.Start != 1 || len(b.Images) != 2 {
 		t.Fatalf("%+v", b)
 	}
+	if _, err := os.Stat(filepath.Join(s.run, trialFile)); err != nil {
+		t.Errorf("the daemons keep no copies: %v", err)
+	}
 	if err := s.end(ctl.TrialReport{OK: true}); err != nil {
 		t.Fatal(err)
 	}
 	if b := s.boot(); b.Trial != nil || r.images() != "1.0.0-a 2.0.0-b" || len(r.restarts) != 0 || b.Images[0].State != ctl.ImageGood {
 		t.Errorf("%+v, %s, %v", b, r.images(), r.restarts)
+	}
+	if _, err := os.Stat(filepath.Join(s.run, trialFile)); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the daemons go on to keep copies: %v", err)
 	}
 	if err := s.end(ctl.TrialReport{OK: true}); problem.Of(err).Code != "update.trial" {
 		t.Errorf("a second end: %v", err)

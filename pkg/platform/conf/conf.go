@@ -103,8 +103,11 @@ func (f *File[T]) comeBack() (int, error) {
 }
 
 // keepCopy copies the document before its form changes: the version that wrote it may come back.
-func (f *File[T]) keepCopy(version int) error {
-	if version == 0 || version >= f.schema.Version() {
+func (f *File[T]) keepCopy(version int, was uint64) error {
+	switch {
+	case version == 0 && was == 0 && f.schema.Version() > 1:
+		return copies.Begin(f.path)
+	case version == 0, version >= f.schema.Version():
 		return nil
 	}
 	data, err := os.ReadFile(f.path)
@@ -126,14 +129,19 @@ func (f *File[T]) recover(why error) (value T, rev Revision, err error) {
 	if err != nil {
 		return value, rev, err
 	}
+	damaged := 0
 	for _, n := range numbers {
+		if version, err := versionOf(f.revisionFile(n)); err == nil && version > f.schema.Version() {
+			continue // of a version that did not stay
+		}
+		damaged++
 		if value, rev, err = f.read(f.revisionFile(n)); err == nil {
 			f.log.Error("settings replaced by an older copy", "path", f.path, "revision", n, "err", why)
 			return value, rev, nil
 		}
 		f.log.Error("old settings are not readable", "path", f.revisionFile(n), "err", err)
 	}
-	if len(numbers) > 0 || !errors.Is(why, fs.ErrNotExist) {
+	if damaged > 0 || !errors.Is(why, fs.ErrNotExist) {
 		return value, rev, problem.Wrap(why, problem.Invalid, "conf.damaged", "the settings "+f.path+" and all older copies are damaged",
 			"restore them from a backup, or remove the file and the folder "+f.history+" to start with defaults")
 	}
@@ -171,7 +179,7 @@ func (f *File[T]) Save(value T, was uint64, who string) (Revision, error) {
 	if err != nil {
 		return Revision{}, err
 	}
-	if err := f.keepCopy(f.now.Load().version); err != nil {
+	if err := f.keepCopy(f.now.Load().version, was); err != nil {
 		return Revision{}, fmt.Errorf("save settings: %w", err)
 	}
 	// The copy first: a crash in between leaves the old settings valid and a copy that the next Save replaces.

@@ -312,8 +312,39 @@ type earlier struct {
 	Limit int    `json:"limit"`
 }
 
+// onTrial makes the version that a test runs as one on trial.
+func onTrial(t *testing.T) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "trial")
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv(copies.Env, path)
+}
+
+func TestTheVersionBeforeWithoutSettingsHasDefaultsAgain(t *testing.T) {
+	onTrial(t)
+	root := t.TempDir()
+	path := filepath.Join(root, "net", "network.json")
+	newer := open(t, path)
+	value, _ := newer.Load()
+	if _, err := newer.Save(value, 0, "Owner"); err != nil {
+		t.Fatal(err)
+	}
+	f, err := Open(path, olderSchema(), quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, rev := f.Load(); rev.Number != 0 || got.Name != "" {
+		t.Errorf("%+v, %+v", got, rev)
+	}
+	if aside, err := copies.Find(root); err != nil || len(aside) != 1 {
+		t.Errorf("set aside: %+v, %v", aside, err)
+	}
+}
+
 func TestTheVersionBeforeFindsItsOwnSettings(t *testing.T) {
-	t.Parallel()
+	onTrial(t)
 	root := t.TempDir()
 	path := filepath.Join(root, "net", "network.json")
 	older := func() *File[earlier] {
@@ -359,7 +390,7 @@ func TestTheVersionBeforeFindsItsOwnSettings(t *testing.T) {
 }
 
 func TestSettingsOfAVersionThatStayedAreRefused(t *testing.T) {
-	t.Parallel()
+	onTrial(t)
 	root := t.TempDir()
 	path := filepath.Join(root, "net", "network.json")
 	f, err := Open(path, olderSchema(), quiet)

@@ -1,8 +1,8 @@
 // Package copies keeps a file as it was before a newer version changed its form, so that the version
 // before finds its own when it comes back after a trial; what the newer one wrote is then set aside.
 //
-// Beside a file NAME stand at most one copy, NAME.v1 for schema 1, and one that was set aside,
-// NAME.v2-aside.
+// Beside a file NAME stand at most one copy, NAME.v1 for schema 1 and NAME.v0 where there was no file, and
+// one that was set aside, NAME.v2-aside.
 package copies
 
 import (
@@ -25,6 +25,12 @@ const (
 	newSuffix   = ".new" // of a copy that is being written
 	asideSuffix = "-aside"
 
+	// Env names the variable by which the init tells a daemon of a file that is there as long as the
+	// version that runs is on trial.
+	Env = "SANCHAR_TRIAL"
+	// none is the schema of a file that was not there.
+	none = 0
+
 	// AsideFor is how long a file that was set aside is kept at least.
 	AsideFor = 30 * 24 * time.Hour
 	// spare is what a copy leaves free on the disk: records of calls go on meanwhile.
@@ -34,9 +40,29 @@ const (
 func copyName(path string, schema int) string  { return path + ".v" + strconv.Itoa(schema) }
 func asideName(path string, schema int) string { return copyName(path, schema) + asideSuffix }
 
+// onTrial reports whether the version before may come back. A box that goes back later does it on purpose,
+// and must not find what is long out of date.
+func onTrial() bool {
+	path := os.Getenv(Env)
+	if path == "" {
+		return false
+	}
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// Begin notes that there is no file at path yet. It is called before one is made whose form the version
+// before might not know.
+func Begin(path string) error {
+	return Keep(path, none, 0, func(io.Writer) error { return nil })
+}
+
 // Keep keeps the file at path, which is of that schema and of about that size, as write writes it. It is
-// called before the form of the file is changed.
+// called before the form of the file is changed, and does nothing when no version can come back.
 func Keep(path string, schema int, size int64, write func(io.Writer) error) error {
+	if !onTrial() {
+		return nil
+	}
 	dir := filepath.Dir(path)
 	free, err := fsx.Free(dir)
 	if err != nil {
@@ -108,7 +134,7 @@ func Back(path string, found, known int) (bool, error) {
 	if err := move(path, asideName(path, found)); err != nil {
 		return false, err
 	}
-	if err := move(copyName(path, schema), path); err != nil {
+	if err := restore(path, schema); err != nil {
 		return false, err
 	}
 	return true, dropAsides(path, found)
@@ -137,6 +163,14 @@ func Settle(path string, known int) error {
 	if len(aside) == 0 || !ok {
 		return nil
 	}
+	return restore(path, schema)
+}
+
+// restore puts a copy in its place.
+func restore(path string, schema int) error {
+	if schema == none {
+		return errors.Join(os.Remove(copyName(path, none)), fsx.SyncDir(filepath.Dir(path)))
+	}
 	return move(copyName(path, schema), path)
 }
 
@@ -145,7 +179,7 @@ func move(from, to string) error {
 }
 
 // place matches what stands beside a file.
-var place = regexp.MustCompile(`^(.+)\.v([1-9][0-9]*)(\.new|-aside)?$`)
+var place = regexp.MustCompile(`^(.+)\.v(0|[1-9][0-9]*)(\.new|-aside)?$`)
 
 // Aside is a file that was set aside.
 type Aside struct {
@@ -196,7 +230,8 @@ func each(root string, do func(path, base, suffix string) error) error {
 			if m == nil {
 				continue
 			}
-			if _, err := os.Lstat(m[1]); err == nil {
+			_, err := os.Lstat(m[1])
+			if err == nil || m[3] == asideSuffix { // a file of that name alone may be somebody's own
 				errs = append(errs, do(path, m[1], m[3]))
 			}
 		}

@@ -198,3 +198,35 @@ func TestAMigrationWithoutRoomForACopyIsNotDone(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+func TestAVersionBeforeWithoutAFileHasNoneAgain(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	path := filepath.Join(root, "switch", "state.db")
+	write(t, path, version(2), "bob") // on trial: the version before had none
+	if got := beside(t, path); got != "state.db state.db.v0" {
+		t.Fatalf("during the trial: %s", got)
+	}
+	if got := users(t, path, version(1)); got != "" {
+		t.Errorf("the version before finds %q", got)
+	}
+	if got := beside(t, path); got != "state.db state.db.v2-aside" {
+		t.Errorf("after it came back: %s", got)
+	}
+	if aside, err := copies.Find(root); err != nil || len(aside) != 1 {
+		t.Errorf("%+v, %v", aside, err)
+	}
+}
+
+func TestAVersionThatIsNotOnTrialKeepsNoCopies(t *testing.T) {
+	t.Setenv(copies.Env, filepath.Join(t.TempDir(), "trial"))
+	path := filepath.Join(t.TempDir(), "switch", "state.db")
+	write(t, path, version(1), "alice")
+	write(t, path, version(2), "bob")
+	if got := beside(t, path); got != "state.db" {
+		t.Errorf("beside it: %s", got)
+	}
+	if _, err := Open(path, version(1)); err == nil {
+		t.Error("an older version opens it")
+	}
+}

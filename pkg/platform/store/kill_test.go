@@ -2,6 +2,7 @@ package store
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -12,6 +13,8 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+
+	"github.com/coraltele/sanchar/pkg/platform/copies"
 )
 
 // killKey names the file that a program works on which is this test binary, started again to be killed.
@@ -24,7 +27,20 @@ func TestMain(m *testing.M) {
 			os.Exit(1)
 		}
 	}
-	os.Exit(m.Run())
+	os.Exit(onTrial(m.Run))
+}
+
+// onTrial runs tests as a version on trial.
+func onTrial(run func() int) int {
+	f, err := os.CreateTemp("", "trial-")
+	if err == nil {
+		err = errors.Join(f.Close(), os.Setenv(copies.Env, f.Name()))
+	}
+	if err != nil {
+		panic(err)
+	}
+	defer os.Remove(f.Name())
+	return run()
 }
 
 // comeAndGo lets a newer version come and go for ever. What the version that stays has written is told of

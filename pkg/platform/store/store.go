@@ -49,7 +49,7 @@ type DB struct {
 func (o Options) newest() int { return len(o.Migrations) + 1 }
 
 // Open opens or makes the file at path and brings it to the newest schema; a copy of the older one stays
-// for the program before. A file of a newer schema than this program knows gives way to the copy that
+// for the program before while this one is on trial. A file of a newer schema than this program knows gives way to the copy that
 // was made for it; without one it is refused untouched.
 func Open(path string, opt Options) (*DB, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
@@ -106,8 +106,12 @@ func open(path string, opt Options) (*DB, error) {
 // keepCopy copies a file whose schema is about to change.
 func keepCopy(b *bbolt.DB, opt Options) error {
 	return b.View(func(tx *bbolt.Tx) error {
-		have := schemaOf(tx.Bucket(metaBucket), opt)
-		if have >= opt.newest() {
+		meta := tx.Bucket(metaBucket)
+		have := schemaOf(meta, opt)
+		switch {
+		case meta == nil && opt.newest() > 1:
+			return copies.Begin(b.Path())
+		case have >= opt.newest():
 			return nil
 		}
 		return copies.Keep(b.Path(), have, tx.Size(), func(w io.Writer) error {
