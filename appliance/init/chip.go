@@ -152,8 +152,12 @@ func (c *chip) hand(root *tpm.Root) error {
 	return nil
 }
 
-// code returns what a person keeps for the day when the chip is lost.
+// code returns what a person keeps for the day when the chip is lost. A box in trouble tells it to nobody:
+// it does not know its owner.
 func (c *chip) code() (out ctl.RecoveryCode, err error) {
+	if c.state().Held == "" {
+		return out, problem.New(problem.Unavailable, "keys.trouble", "the box has not opened its keys", "look at what the page says is wrong")
+	}
 	if there, err := tpm.Sealed(c.sealed); err != nil || !there {
 		return out, problem.Wrap(err, problem.Missing, "keys.clear", "the keys lie on the disk in clear: there is nothing to recover", "keep the disk safe")
 	}

@@ -143,7 +143,7 @@ func TestADiskInAnotherBoxSaysWhatHelps(t *testing.T) {
 	if p := problem.Of(err); p.Code != "keys.chip.other" || p.Cure == "" || c.state().Held != "" {
 		t.Fatalf("%+v, %v", c.state(), err)
 	}
-	if _, err := c.code(); problem.Of(err).Code != "keys.sealed" {
+	if _, err := c.code(); problem.Of(err).Code != "keys.trouble" {
 		t.Errorf("it tells the code: %v", err)
 	}
 	if err := c.recover(code.Code); err != nil {
