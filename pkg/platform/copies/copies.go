@@ -79,7 +79,7 @@ func Keep(path string, schema int, size int64, write func(io.Writer) error) erro
 	if err := os.Rename(name+newSuffix, name); err != nil {
 		return err
 	}
-	return errors.Join(dropOthers(path, schema), fsx.SyncDir(dir))
+	return errors.Join(fsx.SyncDir(dir), dropOthers(path, schema))
 }
 
 func writeFile(name string, write func(io.Writer) error) error {
