@@ -48,6 +48,7 @@ func (m *machine) onDisk(do string) {
 	m.t.Helper()
 	const dataAt = 1553 << 20 // behind the boot partition, two roots and the identity
 	part := m.disk + "?offset=" + strconv.Itoa(dataAt)
+	_ = exec.Command("e2fsck", "-fy", part).Run() // once it has replayed the journal it forgets the offset
 	out, err := exec.Command("e2fsck", "-fy", part).CombinedOutput()
 	if code, ok := errors.AsType[*exec.ExitError](err); ok && code.ExitCode() <= 1 { // it was repaired: the power went
 		err = nil
