@@ -150,6 +150,22 @@ func TestTheCodeBringsTheRootToAnotherBox(t *testing.T) {
 	}
 }
 
+func TestAChipThatSomebodyElseOwnsIsNotUsed(t *testing.T) {
+	t.Parallel()
+	chip := open(t, swtpm.New(t))
+	path := filepath.Join(t.TempDir(), "root.sealed")
+	owner := tpm2.AuthHandle{Handle: tpm2.TPMRHOwner, Auth: tpm2.PasswordAuth(nil)}
+	if _, err := (tpm2.HierarchyChangeAuth{AuthHandle: owner, NewAuth: tpm2.TPM2BAuth{Buffer: []byte("theirs")}}).Execute(chip); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Make(path, chip); err == nil {
+		t.Error("it seals")
+	}
+	if there, err := Sealed(path); there || err != nil {
+		t.Errorf("%v, %v", there, err)
+	}
+}
+
 func TestADestroyedRootIsGone(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "root.sealed")
