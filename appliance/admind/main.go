@@ -39,6 +39,7 @@ func main() {
 	flag.StringVar(&cfg.Scanner, "scanner", "", "program, with arguments, that reads each file that users send and ends with 0 when it is clean, 1 when not")
 	flag.StringVar(&cfg.Root, "root", "/", "folder of the image's files")
 	flag.StringVar(&cfg.Trouble, "trouble", "", "why the box runs the page alone")
+	flag.StringVar(&cfg.Cure, "cure", "", "what helps against that")
 	level := flag.String("log", "info", "level of the log: tracedata, trace, debug, info, warn, error")
 	describe := flag.Bool("openapi", false, "print the API's OpenAPI document and exit")
 	flag.Parse()

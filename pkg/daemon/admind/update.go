@@ -95,6 +95,9 @@ func (d *Daemon) updateRoutes(mux *http.ServeMux) {
 		return ctl.None{}, nil
 	})
 	ctl.Handle(mux, "POST /v1/restart", func(r *http.Request, in ctl.RestartRequest) (ctl.None, error) {
+		if in.Adopt {
+			return ctl.None{}, d.updates.Adopt(r.Context(), in.Why)
+		}
 		return ctl.None{}, d.updates.Restart(r.Context(), in.Why, in.Reset)
 	})
 }
@@ -114,7 +117,9 @@ func (d *Daemon) troubleAlarms() []ctl.Alarm {
 	if d.cfg.Trouble == "" {
 		return nil
 	}
-	return []ctl.Alarm{{
-		Code: "box.data", Text: "the box takes no calls: " + d.cfg.Trouble, Cure: "restart it; if that does not help, erase what it keeps (factory reset), or replace its disk",
-	}}
+	cure := d.cfg.Cure
+	if cure == "" {
+		cure = "restart it; if that does not help, erase what it keeps (factory reset), or replace its disk"
+	}
+	return []ctl.Alarm{{Code: "box.data", Text: "the box takes no calls: " + d.cfg.Trouble, Cure: cure}}
 }
