@@ -113,7 +113,7 @@ func TestThePageTellsWhatHelps(t *testing.T) {
 	if args := strings.Join(all[1].Args, "|"); !strings.Contains(args, "--trouble|the data is another box's|--cure|adopt it") || strings.Contains(args, dataDir+"/") {
 		t.Errorf("%s", args)
 	}
-	if env := all[1].Env; len(env) != 1 || env[0] != "SANCHAR_TRIAL=/run/sanchar/trial" {
+	if env := strings.Join(all[1].Env, "|"); env != "SANCHAR_TRIAL=/run/sanchar/trial|SANCHAR_RETREAT=/run/sanchar/retreat-admind" {
 		t.Errorf("%q", env)
 	}
 	if len(specs(nil)) != len(daemons()) {

@@ -19,6 +19,7 @@ import (
 	"github.com/coraltele/sanchar/pkg/base/problem"
 	"github.com/coraltele/sanchar/pkg/base/slogx"
 	"github.com/coraltele/sanchar/pkg/firmware/slots"
+	"github.com/coraltele/sanchar/pkg/platform/conf"
 	"github.com/coraltele/sanchar/pkg/platform/copies"
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
 	"github.com/coraltele/sanchar/pkg/platform/supervise"
@@ -76,8 +77,13 @@ func run(ctx context.Context, con *console, dog *watchdog, log *slog.Logger) err
 	if trouble = boot.holdKeys(); trouble != nil {
 		log.Error("the box runs its page alone", "err", trouble)
 	}
+	falls := newCrashes(runDir, log)
 	sup, err := supervise.New(supervise.Config{
-		Programs: specs(trouble), Socket: filepath.Join(runDir, "notify.sock"), Output: con.say, OnEvent: h.take, Log: log,
+		Programs: specs(trouble), Socket: filepath.Join(runDir, "notify.sock"), Output: con.say, Log: log,
+		OnEvent: func(ev supervise.Event) {
+			h.take(ev)
+			falls.take(ev, time.Now())
+		},
 	})
 	if err != nil {
 		return err
@@ -136,6 +142,9 @@ func (s *starter) adopt() error {
 	return adopt(dataDir, serial)
 }
 
+// pageDaemon is the one that serves the page.
+const pageDaemon = "admind"
+
 // daemons are the names of the daemons, which are those of their folders.
 func daemons() []string { return []string{"net", "admin", "media", "switch"} }
 
@@ -149,13 +158,13 @@ func specs(trouble error) []supervise.Spec {
 		}
 		return supervise.Spec{
 			Name: name, Path: filepath.Join(programs, name), Nice: nice, Watchdog: patience,
-			Args: append([]string{"--run", runDir, "--data", data}, args...), Env: []string{copies.Env + "=" + filepath.Join(runDir, trialFile)},
+			Args: append([]string{"--run", runDir, "--data", data}, args...), Env: []string{copies.Env + "=" + filepath.Join(runDir, trialFile), conf.RetreatEnv + "=" + retreatFile(runDir, name)},
 		}
 	}
 	// Media must not wait for anybody; what is past may.
 	all := []supervise.Spec{
 		spec("netd", 0, "--manage"),
-		spec("admind", 5, "--https", "443"),
+		spec(pageDaemon, 5, "--https", "443", "--alone-file", aloneFile(runDir), "--alone-data", filepath.Join(runDir, "safe", "admin")),
 		spec("mediad", -15),
 		spec("switchd", -10, "--sip", "5060", "--sips", "5061"),
 	}

@@ -50,6 +50,7 @@ type Config struct {
 	Scanner   string // program, with its arguments, that looks at each file that users send; "" for none
 	Root      string // of the image's files
 	Trouble   string // why the box runs the page alone; "" when it runs all
+	Alone     string // why the page runs without what it keeps, which is not to be lost; "" when it runs with it
 	Cure      string // what helps against that; "" when only the usual does
 	Version   string
 	Notify    *notify.Notifier
@@ -76,6 +77,7 @@ type Daemon struct {
 	cert      *pki.Server
 	links     ctl.Net
 	updates   *update.Updates
+	settings  conf.Watched
 
 	developmentKeys bool
 
@@ -114,6 +116,7 @@ func New(cfg Config) (*Daemon, error) {
 	if err != nil {
 		return nil, err
 	}
+	d.settings = policy
 	d.archive, err = records.New(records.Config{
 		Dir: filepath.Join(cfg.DataDir, "records"), Stored: d.stored, Log: d.log("records"),
 		Policy:   func() record.Policy { p, _ := policy.Load(); return p },
@@ -204,7 +207,7 @@ func (d *Daemon) stored(batch []record.Envelope) {
 
 // alarms are what an admin must hear of from us.
 func (d *Daemon) alarms() []ctl.Alarm {
-	return slices.Concat(d.archive.Alarms(), d.files.Alarms(), d.sounds.Alarms(), d.hooks.Alarms(), d.updateAlarms(), d.troubleAlarms())
+	return slices.Concat(d.archive.Alarms(), d.files.Alarms(), d.sounds.Alarms(), d.hooks.Alarms(), d.updateAlarms(), d.troubleAlarms(), d.crashAlarms())
 }
 
 // provisioned writes down that a phone took the settings of a user.
@@ -222,7 +225,8 @@ func (d *Daemon) Run(ctx context.Context) error {
 	back, stopBack := context.WithCancel(context.WithoutCancel(ctx))
 	archive := make(chan error, 1)
 	go func() { archive <- d.archive.Run(back) }()
-	err = together(ctx, d.auth.Run, d.hub.Run, d.hooks.Run, d.vault.Run, d.heard.Run, d.sounds.Run, d.cert.Run, d.followLinks, d.keepAlive, d.updates.Run,
+	err = together(ctx, d.auth.Run, d.hub.Run, d.hooks.Run, d.vault.Run, d.heard.Run, d.sounds.Run, d.cert.Run, d.followLinks, d.watchSettings, d.keepAlive,
+		d.updates.Run,
 		func(ctx context.Context) error {
 			return ctl.Serve(ctx, d.cfg.socket("admin"), d.ownSocket(), d.cfg.Log)
 		},
@@ -257,8 +261,10 @@ func together(ctx context.Context, parts ...func(context.Context) error) error {
 // ownSocket serves the other daemons and the command line.
 func (d *Daemon) ownSocket() http.Handler {
 	mux := http.NewServeMux()
-	ingest.Handle(mux, d.archive)
-	d.sounds.Handle(mux)
+	if d.cfg.Alone == "" { // else they stay with who has them until there is a place for them
+		ingest.Handle(mux, d.archive)
+		d.sounds.Handle(mux)
+	}
 	d.updateRoutes(mux)
 	ctl.Handle(mux, "GET /v1/status", func(r *http.Request, _ ctl.None) (ctl.AdminStatus, error) {
 		return ctl.AdminStatus{

@@ -114,6 +114,12 @@ func (d *Daemon) updateAlarms() (all []ctl.Alarm) {
 
 // troubleAlarms tell why the box cannot do what it is for: it runs the page alone, from memory.
 func (d *Daemon) troubleAlarms() []ctl.Alarm {
+	if d.cfg.Alone != "" {
+		return []ctl.Alarm{{
+			Code: "box.alone", Text: "the page runs without its records and its admins: " + d.cfg.Alone,
+			Cure: "restart the box; if that does not help, install another version, or erase what the box keeps (factory reset)",
+		}}
+	}
 	if d.cfg.Trouble == "" {
 		return nil
 	}

@@ -29,6 +29,7 @@ func (d *Daemon) newNetwork() error {
 	if err != nil {
 		return err
 	}
+	d.settings = file
 	chip, err := seal.Chip(d.cfg.RunDir, "net")
 	if err != nil {
 		return err

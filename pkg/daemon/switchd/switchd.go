@@ -223,7 +223,7 @@ func (d *Daemon) serve(ctx context.Context) error {
 	go func() {
 		behind <- together(later, d.devices.Run, d.calls.Run, d.chat.Run, d.runPush, d.outbox.Run, d.failures.Run)
 	}()
-	err := together(ctx, d.edge.Run, d.cert.Run, d.followMedia, d.followNet, d.watchAlarms, d.keepAlive, d.serveSocket, d.tellReady)
+	err := together(ctx, d.edge.Run, d.cert.Run, d.followMedia, d.followNet, d.watchAlarms, d.watchSettings, d.keepAlive, d.serveSocket, d.tellReady)
 	end()
 	return errors.Join(err, <-behind)
 }
@@ -291,6 +291,12 @@ func (d *Daemon) tellReady(ctx context.Context) error {
 		}
 		time.Sleep(time.Millisecond)
 	}
+}
+
+// watchSettings notes settings that we run well with.
+func (d *Daemon) watchSettings(ctx context.Context) error {
+	conf.Watch(ctx, d.log, d.recording, d.mediaPolicy.Settings())
+	return nil
 }
 
 func (d *Daemon) keepAlive(ctx context.Context) error {

@@ -59,6 +59,7 @@ type File[T any] struct {
 	log     *slog.Logger
 	saving  sync.Mutex // one Save at a time
 	now     atomic.Pointer[state[T]]
+	seen    *uint64 // revision at the last look, of who watches
 }
 
 // Open reads the document at path. Without one the defaults are valid. One that is damaged or gone
@@ -84,6 +85,7 @@ func Open[T any](path string, schema Schema[T], log *slog.Logger) (*File[T], err
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
 	f.now.Store(&state[T]{rev, value, version})
+	f.retreat()
 	return f, nil
 }
 

@@ -54,6 +54,17 @@ type RecoveryCode struct {
 	Code string `json:"code"`
 }
 
+// CrashFile is what the init tells of daemons that crashed again and again: a list of BootCrash, in the
+// folder of the sockets.
+const CrashFile = "crashes.json"
+
+// BootCrash is a daemon that crashed again and again.
+type BootCrash struct {
+	Name   string    `json:"name"`
+	At     time.Time `json:"at"`
+	Reason string    `json:"reason"` // of the last crash
+}
+
 // BootImage is a version on the boot partition.
 type BootImage struct {
 	Version string `json:"version"`
