@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -33,9 +32,13 @@ const (
 // it is reached, and what brings it back. Nobody who could pull its plug gains anything by them.
 func rescues() []string {
 	return []string{
-		"status", "links", "net show", "net set-address", "net revert", "net diag", "net ping", "update state", "version",
+		"status", "links", "net show", "net set-address", "net revert", "net diag", "net ping", "update state", "adopt", "keys recover", "version",
 	}
 }
+
+// ownersOnly are the commands for which somebody must have signed in, also before the box is set up: what they
+// show is good for ever.
+func ownersOnly() []string { return []string{"keys code"} }
 
 // notHere are the commands that a console of the box has no use for: they need files of who sits there.
 func notHere() []string {
@@ -48,7 +51,6 @@ type seat struct {
 	term *term.Terminal
 	box  *box
 	dir  string // of the sockets
-	init ctl.Init
 
 	mu   sync.Mutex  // guards what follows
 	who  string      // has signed in; "" is nobody
@@ -84,7 +86,7 @@ func atConsoleOf(ctx context.Context, t *terminal, args []string) error {
 }
 
 func newSeat(ctx context.Context, dir string, keyboard io.Reader, screen io.Writer) *seat {
-	s := &seat{keys: newKeys(ctx, screen), dir: dir, box: newBox(dir), init: ctl.NewInit(filepath.Join(dir, "init.sock"))}
+	s := &seat{keys: newKeys(ctx, screen), dir: dir, box: newBox(dir)}
 	s.term = term.NewTerminal(s.keys, "")
 	_ = s.term.SetSize(seatWidth, seatHeight) // nothing is on it yet
 	go s.keys.pump(keyboard)                  // it ends with the terminal
@@ -102,7 +104,6 @@ func (s *seat) run(ctx context.Context) error {
 		s.leave()
 		others.Wait()
 		s.box.close()
-		_ = s.init.Close() // all is answered
 	}()
 	s.say("Sanchar %s, console. Type help.\n", version)
 	for {
@@ -175,7 +176,7 @@ func (s *seat) act(ctx context.Context, t *terminal, words []string) error {
 		return err
 	case slices.Contains(notHere(), cmd.name):
 		return usageError{cmd.name + " is not for the console of a box: use the page"}
-	case !slices.Contains(rescues(), cmd.name) && !s.trusted(ctx):
+	case slices.Contains(ownersOnly(), cmd.name) && !s.signed(), !slices.Contains(rescues(), cmd.name) && !s.trusted(ctx):
 		return errSignIn()
 	case cmd.name == "version":
 		return cmd.run(ctx, t, rest)
@@ -187,16 +188,21 @@ func errSignIn() error {
 	return problem.New(problem.Unsigned, "console.signin", "this is for the box's owners: it shows or changes more than rescue needs", "sign in first: sign-in NAME")
 }
 
-// trusted reports whether an owner has signed in, or there is none to sign in yet.
+// trusted reports whether an owner has signed in, or there is none to sign in yet. A page that runs without what the box
+// keeps knows no owners either: that is not enough.
 func (s *seat) trusted(ctx context.Context) bool {
-	s.mu.Lock()
-	in := s.who != ""
-	s.mu.Unlock()
-	if in {
+	if s.signed() {
 		return true
 	}
 	st, err := s.box.admin.Status(ctx)
-	return err == nil && !st.SetUp
+	return err == nil && !st.SetUp && !st.Alone
+}
+
+// signed reports whether an owner has signed in.
+func (s *seat) signed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.who != ""
 }
 
 // signIn asks for the password of an owner.

@@ -32,7 +32,7 @@ func (s *seat) own() []ownCommand {
 		{"help", "", "list what can be typed", true, s.help},
 		{"sign-in", "NAME", "sign in as an owner of the box", true, s.signIn},
 		{"sign-out", "", "sign out", true, s.signOut},
-		{"log", "[LINES|follow]", "tell what the box's programs said; follow shows it as it comes, until Enter", false, s.log},
+		{"log", "[LINES|follow]", "tell what the box's programs said; follow shows it as it comes, until Enter", true, s.log},
 		{"restart", "", "restart the box at once; calls are cut", true, s.restart},
 		{"factory-reset", "", "erase all that the box keeps, and restart it as it was delivered", true, s.reset},
 	}
@@ -49,7 +49,7 @@ func (s *seat) help(ctx context.Context, _ []string) error {
 	}
 	for _, c := range commands() {
 		shadowed := slices.ContainsFunc(own, func(o ownCommand) bool { return o.name == c.name })
-		if !shadowed && !slices.Contains(notHere(), c.name) && (trusted || slices.Contains(rescues(), c.name)) {
+		if !shadowed && !slices.Contains(notHere(), c.name) && (trusted || slices.Contains(rescues(), c.name)) && (!slices.Contains(ownersOnly(), c.name) || s.signed()) {
 			row(c.name, c.args, c.does)
 		}
 	}
@@ -64,11 +64,11 @@ func (s *seat) signOut(context.Context, []string) error {
 	return nil
 }
 
-// log shows the last lines that programs said, or those that come.
+// log shows the last lines that programs said, or those that come. Who has not signed in sees those of the machine.
 func (s *seat) log(ctx context.Context, args []string) error {
-	n := shownLines
+	n, trusted := shownLines, s.trusted(ctx)
 	if len(args) == 1 && args[0] == "follow" {
-		return s.follow()
+		return s.follow(trusted)
 	}
 	if len(args) > 0 {
 		var err error
@@ -78,15 +78,17 @@ func (s *seat) log(ctx context.Context, args []string) error {
 	}
 	limited, cancel := context.WithTimeout(ctx, askWithin)
 	defer cancel()
-	return s.init.Log(limited, n, false, func(l ctl.LogLine) error {
-		s.showLine(l)
+	return s.box.init.Log(limited, n, false, func(l ctl.LogLine) error {
+		if trusted || ofMachine(l) {
+			s.showLine(l)
+		}
 		return nil
 	})
 }
 
-// follow shows all lines as they come, until somebody presses Enter.
-func (s *seat) follow() error {
-	s.setAll(true)
+// follow shows lines as they come, until somebody presses Enter.
+func (s *seat) follow(all bool) error {
+	s.setAll(all)
 	defer s.setAll(false)
 	s.keys.set(nil) // Ctrl-C is as good as Enter
 	s.say("Press Enter to end.\n")
@@ -131,7 +133,7 @@ func (s *seat) restartBox(ctx context.Context, in ctl.RestartRequest) error {
 	defer cancel()
 	err := s.box.admin.Restart(ctx, in)
 	if p, ok := errors.AsType[*problem.Error](err); ok && p.Code == "admind.away" {
-		err = s.init.Restart(ctx, in)
+		err = s.box.init.Restart(ctx, in)
 	}
 	if err == nil {
 		s.say("The box restarts.\n")

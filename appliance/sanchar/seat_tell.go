@@ -58,7 +58,7 @@ func greeting(st ctl.AdminStatus) string {
 func (s *seat) tell(ctx context.Context) {
 	room := burst{}
 	for ctx.Err() == nil {
-		_ = s.init.Log(ctx, 0, true, func(l ctl.LogLine) error { // it ends with the init, or has not begun
+		_ = s.box.init.Log(ctx, 0, true, func(l ctl.LogLine) error { // it ends with the init, or has not begun
 			s.heard(l, &room)
 			return nil
 		})
@@ -70,11 +70,10 @@ func (s *seat) heard(l ctl.LogLine, room *burst) {
 	s.mu.Lock()
 	all := s.all
 	s.mu.Unlock()
-	machine := l.From == ctl.LogInit || l.From == ctl.LogKernel
 	switch {
 	case all:
 		s.showLine(l)
-	case machine:
+	case ofMachine(l):
 		lost, ok := room.take(l.At)
 		if lost > 0 {
 			s.say("%d lines more: see log\n", lost)
@@ -84,6 +83,9 @@ func (s *seat) heard(l ctl.LogLine, room *burst) {
 		}
 	}
 }
+
+// ofMachine reports whether a line is about the box as a machine: what daemons say may name users.
+func ofMachine(l ctl.LogLine) bool { return l.From == ctl.LogInit || l.From == ctl.LogKernel }
 
 func (s *seat) showLine(l ctl.LogLine) { s.say("%s: %s\n", printable(l.From), printable(l.Text)) }
 

@@ -22,6 +22,7 @@ import (
 type boxBehind struct {
 	mu       sync.Mutex // guards what follows
 	setUp    bool
+	alone    bool // the page runs without what the box keeps
 	restarts []string
 	heard    chan ctl.LogLine
 }
@@ -31,7 +32,7 @@ func (b *boxBehind) adminRoutes() http.Handler {
 	ctl.Handle(mux, "GET /v1/status", func(*http.Request, ctl.None) (ctl.AdminStatus, error) {
 		b.mu.Lock()
 		defer b.mu.Unlock()
-		st := ctl.AdminStatus{Version: "1.2.3", Page: "https://192.0.2.5", SetUp: b.setUp}
+		st := ctl.AdminStatus{Version: "1.2.3", Page: "https://192.0.2.5", SetUp: b.setUp, Alone: b.alone}
 		if !b.setUp {
 			st.SetupCode = "abcd-efgh-jkmn"
 		}
@@ -58,7 +59,7 @@ func (b *boxBehind) initRoutes() http.Handler {
 	})
 	ctl.Stream(mux, "GET /v1/log", func(r *http.Request, emit func(any) error) error {
 		if r.URL.Query().Get("follow") != "true" {
-			return emit(ctl.LogLine{From: "switchd", Text: "a call of alice"})
+			return emit(ctl.Lines{ctl.LogLine{From: "switchd", Text: "a call of alice"}, ctl.LogLine{From: ctl.LogInit, Text: "this version is on trial"}})
 		}
 		for {
 			select {
@@ -182,7 +183,7 @@ func TestStrangersAtTheConsoleMayRescueOnly(t *testing.T) {
 	scr.until(`Page: +https://192\.0\.2\.5`)
 	scr.types("status\r")
 	scr.until(`switchd +answers`)
-	for _, line := range []string{"users list", "registrations", "calls", "log", "log follow", "check", "chat keep 1", "update install /x", "net restore 1", "hangup x"} {
+	for _, line := range []string{"users list", "registrations", "calls", "keys code", "check", "chat keep 1", "update install /x", "net restore 1", "hangup x"} {
 		scr.types(line + "\r")
 		if got := scr.until("sign in first: sign-in NAME"); strings.Contains(got, "alice") {
 			t.Errorf("%s: %q", line, got)
@@ -191,6 +192,10 @@ func TestStrangersAtTheConsoleMayRescueOnly(t *testing.T) {
 	for _, line := range []string{"dev", "net capture eth0 --out /x", "users import /perm/x", "console"} {
 		scr.types(line + "\r")
 		scr.until("not for the console")
+	}
+	scr.types("log\r")
+	if got := scr.until("init: this version is on trial"); strings.Contains(got, "a call of alice") {
+		t.Errorf("a daemon's line is shown: %q", got)
 	}
 	scr.types("sh\r")
 	scr.until(`there is no command "sh"`)
@@ -272,6 +277,13 @@ func TestABoxThatIsNotSetUpHasNoSecrets(t *testing.T) {
 	scr.until("switchd: a call of alice")
 	scr.types("log many\r")
 	scr.until("log needs a number of lines")
+	scr.types("keys code\r") // it would open what the box is going to keep
+	scr.until("sign in first")
+	b.mu.Lock()
+	b.alone = true
+	b.mu.Unlock()
+	scr.types("users list\r")
+	scr.until("sign in first")
 }
 
 func TestCtrlCEndsWhatIsBeingDone(t *testing.T) {

@@ -15,8 +15,10 @@ type AdminStatus struct {
 	SetUp   bool      `json:"set_up"` // an admin exists
 	Page    string    `json:"page"`   // address of the page
 	// SetupCode is what the first person types there: whoever reads it at the box stands before it.
-	SetupCode string  `json:"setup_code,omitempty"`
-	Alarms    []Alarm `json:"alarms,omitempty"`
+	SetupCode string `json:"setup_code,omitempty"`
+	// Alone says that it runs without what the box keeps, and so without its owners.
+	Alone  bool    `json:"alone,omitempty"`
+	Alarms []Alarm `json:"alarms,omitempty"`
 }
 
 // SignIn is what somebody shows who signs in at the box itself.
