@@ -83,7 +83,7 @@ func (h *Hooks) Follow(links []ctl.Link) (names []string, err error) {
 	there := map[int]bool{}
 	var errs []error
 	for _, l := range links {
-		if !ethernet(l) {
+		if !Ethernet(l) {
 			continue
 		}
 		there[l.Index] = true
@@ -103,8 +103,8 @@ func (h *Hooks) Follow(links []ctl.Link) (names []string, err error) {
 	return names, errors.Join(errs...)
 }
 
-// ethernet reports whether packets come in by l with an Ethernet header.
-func ethernet(l ctl.Link) bool { return !l.Loopback && len(l.MAC) == len("00:00:5e:00:53:00") }
+// Ethernet reports whether packets come in by l with an Ethernet header.
+func Ethernet(l ctl.Link) bool { return !l.Loopback && len(l.MAC) == len("00:00:5e:00:53:00") }
 
 func nameOf(ifindex int) string { return NamePrefix + strconv.Itoa(ifindex) }
 
@@ -171,7 +171,7 @@ func (h *Hooks) attachClsact(ifindex int) error {
 func Remove(links []ctl.Link) error {
 	var errs []error
 	for _, l := range links {
-		if !ethernet(l) {
+		if !Ethernet(l) {
 			continue
 		}
 		filters, err := netlink.FilterList(&netlink.GenericLink{LinkAttrs: netlink.LinkAttrs{Index: l.Index}}, netlink.HANDLE_MIN_INGRESS)

@@ -1,0 +1,453 @@
+package mediapath
+
+import (
+	"bytes"
+	"encoding/binary"
+	"flag"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/coraltele/sanchar/pkg/platform/ctl"
+)
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// bench is a table with two wires, in a network namespace of its own: what is sent at near comes in by
+// the first interface, what is passed on goes out by the second and is heard at far.
+type bench struct {
+	t          *testing.T
+	table      *Table
+	links      []ctl.Link
+	near, far  int // packet sockets
+	mac, hopHW net.HardwareAddr
+}
+
+func newBench(t *testing.T) *bench {
+	t.Helper()
+	runtime.LockOSThread() // never unlocked: the thread ends with the test
+	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+		t.Skipf("no network namespace here: %v: run as root", err)
+	}
+	b := &bench{t: t, hopHW: net.HardwareAddr{2, 0, 0x5e, 0, 0x53, 7}}
+	for _, name := range []string{"in", "out"} {
+		must(t, netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: name}, PeerName: name + "p"}))
+		for _, n := range []string{name, name + "p"} {
+			l, err := netlink.LinkByName(n)
+			must(t, err)
+			must(t, netlink.LinkSetUp(l))
+		}
+		l, err := netlink.LinkByName(name)
+		must(t, err)
+		b.links = append(b.links, ctl.Link{Name: name, Index: l.Attrs().Index, MAC: l.Attrs().HardwareAddr.String()})
+	}
+	in, err := net.InterfaceByName("in")
+	must(t, err)
+	b.mac = in.HardwareAddr
+	for _, hop := range []string{"198.51.100.9", "2001:db8::9"} {
+		must(t, netlink.NeighSet(&netlink.Neigh{
+			LinkIndex: b.links[1].Index, State: unix.NUD_PERMANENT, IP: net.ParseIP(hop), HardwareAddr: b.hopHW,
+		}))
+	}
+	b.near, b.far = packetSocket(t, "inp"), packetSocket(t, "outp")
+	if b.table, err = Open(64); err != nil {
+		t.Skipf("no packet filter here: %v: run as root on a kernel with NF_TABLES_NETDEV and NFT_FWD_NETDEV", err)
+	}
+	t.Cleanup(func() { _ = b.table.Close() })
+	names, err := b.table.Follow(b.links)
+	if err != nil || len(names) != 2 {
+		t.Fatalf("sees %v, %v", names, err)
+	}
+	return b
+}
+
+// packetSocket is one that sees the media of an interface.
+func packetSocket(t *testing.T, device string) int {
+	t.Helper()
+	ifi, err := net.InterfaceByName(device)
+	must(t, err)
+	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0x0300) // ETH_P_ALL
+	must(t, err)
+	t.Cleanup(func() { _ = unix.Close(fd) })
+	must(t, unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: 0x0300, Ifindex: ifi.Index}))
+	must(t, unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Usec: 200_000}))
+	return fd
+}
+
+// passes sends a frame and returns it as it goes out, nil if it does not. A frame behind it that passes
+// tells that nothing is to come.
+func (b *bench) passes(frame []byte, last []byte) (out []byte) {
+	b.t.Helper()
+	must(b.t, unix.Send(b.near, frame, 0))
+	must(b.t, unix.Send(b.near, last, 0))
+	buf := make([]byte, 2048)
+	for end := time.Now().Add(2 * time.Second); time.Now().Before(end); {
+		n, from, err := unix.Recvfrom(b.far, buf, 0)
+		if err != nil {
+			continue
+		}
+		if ll, ok := from.(*unix.SockaddrLinklayer); !ok || ll.Pkttype == unix.PACKET_OUTGOING || !bytes.Equal(buf[:6], b.hopHW) {
+			continue
+		}
+		if bytes.HasSuffix(buf[:n], []byte("the last one")) {
+			return out
+		}
+		out = bytes.Clone(buf[:n])
+	}
+	b.t.Fatal("nothing passes any more")
+	return nil
+}
+
+func (b *bench) flow(six bool) ctl.MediaFlow {
+	at := func(four, six16 string, isSix bool) netip.AddrPort {
+		if isSix {
+			return netip.MustParseAddrPort(six16)
+		}
+		return netip.MustParseAddrPort(four)
+	}
+	f := ctl.MediaFlow{
+		Slot: 7, In: uint32(b.links[0].Index), Out: uint32(b.links[1].Index), SSRC: 0xdeadbeef, Types: []uint8{0, 13}, DSCP: 46,
+		Peer: at("192.0.2.2:5004", "[2001:db8:1::2]:5004", six), Local: at("192.0.2.1:20000", "[2001:db8:1::1]:20000", six),
+		From: at("198.51.100.1:20002", "[2001:db8::1]:20002", six), To: at("203.0.113.5:6004", "[2001:db8:5::5]:6004", six),
+	}
+	f.NextHop = at("198.51.100.9:1", "[2001:db8::9]:1", six).Addr()
+	if !six {
+		f.Priority = 6
+	}
+	return f
+}
+
+// datagram is a packet of a flow, which a test may spoil.
+type datagram struct {
+	src, dst netip.AddrPort
+	hops     byte
+	class    byte
+	rtp      []byte
+	noSum    bool
+	edit     func([]byte)
+}
+
+func of(f *ctl.MediaFlow) *datagram {
+	d := &datagram{src: f.Peer, dst: f.Local, hops: 64, class: 0xff, rtp: []byte{0x80, 0, 0x12, 0x34, 1, 2, 3, 4}}
+	d.rtp = append(binary.BigEndian.AppendUint32(d.rtp, f.SSRC), "words"...)
+	return d
+}
+
+func (d *datagram) says(text string) *datagram { d.rtp = append(d.rtp[:12:12], text...); return d }
+
+func (d *datagram) frame(mac net.HardwareAddr) []byte {
+	u := binary.BigEndian.AppendUint16(binary.BigEndian.AppendUint16(nil, d.src.Port()), d.dst.Port())
+	u = append(binary.BigEndian.AppendUint16(u, uint16(8+len(d.rtp))), 0, 0)
+	u = append(u, d.rtp...)
+	if !d.noSum {
+		binary.BigEndian.PutUint16(u[6:], udpSumOf(d.src.Addr(), d.dst.Addr(), u))
+	}
+	f := append(append([]byte(nil), mac...), 2, 0, 0x5e, 0, 0x53, 1)
+	if d.src.Addr().Is4() {
+		f = append(f, 0x08, 0)
+		ip := []byte{0x45, d.class, 0, 0, 0x12, 0x34, 0x40, 0, d.hops, 17, 0, 0}
+		binary.BigEndian.PutUint16(ip[2:], uint16(20+len(u)))
+		ip = append(append(ip, d.src.Addr().AsSlice()...), d.dst.Addr().AsSlice()...)
+		binary.BigEndian.PutUint16(ip[10:], ^fold(sum(0, ip)))
+		f = append(f, ip...)
+	} else {
+		f = append(f, 0x86, 0xdd)
+		ip := []byte{0x60 | d.class>>4, d.class<<4 | 7, 0x12, 0x34, 0, 0, 17, d.hops}
+		binary.BigEndian.PutUint16(ip[4:], uint16(len(u)))
+		f = append(append(append(f, ip...), d.src.Addr().AsSlice()...), d.dst.Addr().AsSlice()...)
+	}
+	f = append(f, u...)
+	if d.edit != nil {
+		d.edit(f)
+	}
+	return f
+}
+
+// sum adds words in network order (RFC 1071 §1).
+func sum(s uint32, b []byte) uint32 {
+	for i := 0; i < len(b); i += 2 {
+		s += uint32(b[i]) << 8
+		if i+1 < len(b) {
+			s += uint32(b[i+1])
+		}
+	}
+	return s
+}
+
+func fold(s uint32) uint16 {
+	for s>>16 != 0 {
+		s = s&0xffff + s>>16
+	}
+	return uint16(s)
+}
+
+// udpSumOf is the checksum of a UDP packet whose own field is zero (RFC 768).
+func udpSumOf(src, dst netip.Addr, u []byte) uint16 {
+	s := ^fold(sum(sum(sum(17+uint32(len(u)), src.AsSlice()), dst.AsSlice()), u))
+	if s == 0 {
+		return 0xffff
+	}
+	return s
+}
+
+// worlds runs a test for both versions of IP.
+func worlds(t *testing.T, do func(t *testing.T, b *bench, six bool)) {
+	for name, six := range map[string]bool{"IPv4": false, "IPv6": true} {
+		t.Run(name, func(t *testing.T) { do(t, newBench(t), six) })
+	}
+}
+
+func TestAFlowIsRewritten(t *testing.T) {
+	worlds(t, func(t *testing.T, b *bench, six bool) {
+		f := b.flow(six)
+		if _, err := b.table.Change([]ctl.MediaFlow{f}, nil); err != nil {
+			t.Fatal(err)
+		}
+		last := of(&f).says("the last one").frame(b.mac)
+		for _, noSum := range []bool{false, true} {
+			if noSum && six {
+				continue
+			}
+			d := of(&f)
+			d.noSum = noSum
+			got := b.passes(d.frame(b.mac), last)
+			want := datagram{src: f.From, dst: f.To, hops: 63, class: 46 << 2, rtp: d.rtp, noSum: noSum, edit: func(frame []byte) {
+				copy(frame[6:], got[6:12]) // the MAC address of the way out
+				if six {                   // no flow label
+					frame[14], frame[15], frame[16], frame[17] = 0x6b, 0x80, 0, 0
+				}
+			}}
+			if w := want.frame(b.hopHW); !bytes.Equal(got, w) {
+				t.Errorf("got\n%x, want\n%x", got, w)
+			}
+		}
+	})
+}
+
+// Whatever is odd goes up the stack.
+func TestWhatIsNotTheFlowsDoesNotPass(t *testing.T) {
+	ip := func(at int, v byte) func(*datagram) {
+		return func(d *datagram) { d.edit = func(f []byte) { f[14+at] = v } }
+	}
+	all := map[string]func(d *datagram){
+		"another port":      func(d *datagram) { d.src = netip.AddrPortFrom(d.src.Addr(), 5006) },
+		"another host":      func(d *datagram) { d.src = netip.AddrPortFrom(d.src.Addr().Next().Next(), d.src.Port()) },
+		"another port here": func(d *datagram) { d.dst = netip.AddrPortFrom(d.dst.Addr(), 20004) },
+		"another SSRC":      func(d *datagram) { d.rtp[11]++ },
+		"a key press":       func(d *datagram) { d.rtp[1] = 101 },
+		"RTCP":              func(d *datagram) { d.rtp[1] = 200 },
+		"RTCP with marker":  func(d *datagram) { d.rtp[1] = 72 | 0x80 },
+		"STUN":              func(d *datagram) { d.rtp[0] = 0 },
+		"DTLS":              func(d *datagram) { d.rtp[0] = 22 },
+		"ZRTP":              func(d *datagram) { d.rtp[0] = 0x10 },
+		"its last hop":      func(d *datagram) { d.hops = 1 },
+		"too short":         func(d *datagram) { d.rtp = d.rtp[:10] },
+		"not ours":          func(d *datagram) { d.edit = func(f []byte) { f[0] ^= 4 } },
+		"a tag": func(d *datagram) {
+			d.edit = func(f []byte) { copy(f[12:], append([]byte{0x81, 0, 0, 7}, f[12:len(f)-4]...)) }
+		},
+	}
+	only := [2]map[string]func(d *datagram){
+		{
+			"a fragment": ip(6, 0x20), "a late fragment": ip(7, 1), "options": ip(0, 0x46), "TCP": ip(9, 6), "another version": ip(0, 0x65),
+		},
+		{"no checksum": func(d *datagram) { d.noSum = true }, "a header between": ip(6, 0), "another version": ip(0, 0x45)},
+	}
+	worlds(t, func(t *testing.T, b *bench, six bool) {
+		f := b.flow(six)
+		if _, err := b.table.Change([]ctl.MediaFlow{f}, nil); err != nil {
+			t.Fatal(err)
+		}
+		last := of(&f).says("the last one").frame(b.mac)
+		cases := only[version(&f)]
+		for name, spoil := range all {
+			cases[name] = spoil
+		}
+		for name, spoil := range cases {
+			d := of(&f)
+			spoil(d)
+			if out := b.passes(d.frame(b.mac), last); out != nil {
+				t.Errorf("%s: passed as %x", name, out)
+			}
+		}
+		marked := of(&f)
+		marked.rtp[1] = 13 | 0x80
+		marked.rtp[0] |= 0x3f // padding, an extension, contributing sources
+		if b.passes(marked.frame(b.mac), last) == nil {
+			t.Error("the marker and the other bits keep a packet from passing")
+		}
+	})
+}
+
+func TestFlowsAreCounted(t *testing.T) {
+	worlds(t, func(t *testing.T, b *bench, six bool) {
+		f := b.flow(six)
+		change := func(put []ctl.MediaFlow, take ...uint32) []Count {
+			t.Helper()
+			counts, err := b.table.Change(put, take)
+			must(t, err)
+			return counts
+		}
+		if got := change([]ctl.MediaFlow{f}, 99); got != nil {
+			t.Errorf("counted before it began: %v", got)
+		}
+		last := of(&f).says("the last one").frame(b.mac)
+		noise := of(&f)
+		noise.rtp[1] = 13
+		b.passes(noise.frame(b.mac), last)
+		want := map[int]Count{0: {7, 0, 1, 24}, 1: {7, 1, 1, 17}}
+		check := func(counts []Count, err error) {
+			t.Helper()
+			must(t, err)
+			if len(counts) != len(want) {
+				t.Errorf("counts %v, want %v", counts, want)
+			}
+			for _, c := range counts {
+				if c != want[c.At] {
+					t.Errorf("counts %v, want %v", counts, want)
+				}
+			}
+		}
+		check(b.table.Counts())
+		want = nil
+		check(b.table.Counts())
+		b.passes(of(&f).frame(b.mac), last)
+		want = map[int]Count{0: {7, 0, 2, 41}}
+		f.To = f.From // it goes elsewhere now, and counts on
+		check(change([]ctl.MediaFlow{f}), nil)
+		b.passes(of(&f).frame(b.mac), last)
+		again := f
+		again.Slot = 8 // mediad has forgotten the other one
+		check(change([]ctl.MediaFlow{again}), nil)
+		if b.table.Len() != 1 {
+			t.Errorf("%d flows", b.table.Len())
+		}
+		b.passes(of(&f).frame(b.mac), last)
+		want = map[int]Count{0: {8, 0, 2, 41}}
+		check(b.table.Clear())
+		want = nil
+		check(b.table.Clear())
+		if b.table.Len() != 0 || len(b.table.elements) != 0 {
+			t.Errorf("%d flows, %d elements", b.table.Len(), len(b.table.elements))
+		}
+	})
+}
+
+func TestManyFlowsAreOneTransaction(t *testing.T) {
+	b := newBench(t)
+	var all []ctl.MediaFlow
+	for i := range uint32(64) {
+		for _, six := range []bool{false, true} {
+			f := b.flow(six)
+			f.Slot = i
+			if six {
+				f.Slot += 64
+			}
+			f.SSRC, f.Types = i, []uint8{0, 8, 9, 13}
+			all = append(all, f)
+		}
+	}
+	_, err := b.table.Change(all, nil)
+	must(t, err)
+	if _, err := b.table.Counts(); err != nil || len(b.table.elements) != 512 {
+		t.Errorf("%d elements, %v", len(b.table.elements), err)
+	}
+	if _, err := b.table.Clear(); err != nil {
+		t.Error(err)
+	}
+}
+
+// The table goes with its owner, and there is one owner.
+func TestTheTableGoesWithItsSocket(t *testing.T) {
+	b := newBench(t)
+	if other, err := Open(64); err == nil {
+		t.Error("two tables", other.Close())
+	}
+	must(t, b.table.Close())
+	again, err := Open(64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	names, err := again.Follow(b.links)
+	if err != nil || len(names) != 2 {
+		t.Errorf("sees %v, %v", names, err)
+	}
+	must(t, again.Close())
+}
+
+func TestInterfacesComeAndGo(t *testing.T) {
+	b := newBench(t)
+	out, err := netlink.LinkByName("out")
+	must(t, err)
+	must(t, netlink.LinkSetDown(out))
+	must(t, netlink.LinkSetName(out, "other"))
+	b.links[1].Name = "other"
+	if names, err := b.table.Follow(b.links); err != nil || strings.Join(names, " ") != "in other" {
+		t.Errorf("sees %v, %v", names, err)
+	}
+	must(t, netlink.LinkDel(out))
+	lo := ctl.Link{Name: "lo", Index: 1, MAC: "00:00:00:00:00:00", Loopback: true}
+	if names, err := b.table.Follow([]ctl.Link{lo, b.links[0]}); err != nil || strings.Join(names, " ") != "in" {
+		t.Errorf("sees %v, %v", names, err)
+	}
+	must(t, netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "new"}, PeerName: "newp"}))
+	added, err := netlink.LinkByName("new")
+	must(t, err)
+	b.links[1] = ctl.Link{Name: "new", Index: added.Attrs().Index, MAC: added.Attrs().HardwareAddr.String()}
+	if names, err := b.table.Follow(b.links); err != nil || strings.Join(names, " ") != "in new" {
+		t.Errorf("sees %v, %v", names, err)
+	}
+}
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+func TestRules(t *testing.T) {
+	var got strings.Builder
+	for _, chain := range []struct {
+		name  string
+		rules []rule
+	}{{"each interface", entrance()}, {chain4, pass4()}, {chain6, pass6()}} {
+		for _, r := range chain.rules {
+			got.WriteString(chain.name + "\n" + r.String())
+		}
+	}
+	file := filepath.Join("testdata", "rules.txt")
+	if *update {
+		must(t, os.WriteFile(file, []byte(got.String()), 0o600))
+	}
+	want, err := os.ReadFile(file)
+	must(t, err)
+	if got.String() != string(want) {
+		t.Errorf("got\n%s\nwant\n%s", got.String(), want)
+	}
+}
+
+// nft(8) can still list what the kernel holds when our table is there.
+func TestOthersCanListTheTable(t *testing.T) {
+	b := newBench(t)
+	f := b.flow(false)
+	_, err := b.table.Change([]ctl.MediaFlow{f}, nil)
+	must(t, err)
+	nft, err := exec.LookPath("nft")
+	if err != nil {
+		t.Skip("no nft here: apt install nftables")
+	}
+	out, err := exec.CommandContext(t.Context(), nft, "list", "ruleset").CombinedOutput()
+	if err != nil || !bytes.Contains(out, []byte("table netdev "+tableName)) || !bytes.Contains(out, []byte("hook ingress device \"in\"")) {
+		t.Errorf("%v: %s", err, out)
+	}
+}
