@@ -14,11 +14,16 @@ type road struct {
 	passed Passed
 	closed int
 	freed  int
+	early  bool // it has not begun
+	slow   bool // it does not end at once
 }
 
 func (r *road) Passed() Passed { return r.passed }
 func (r *road) Close()         { r.closed++ }
 func (r *road) Release()       { r.freed++ }
+func (r *road) Over() bool     { return !r.slow }
+
+func (r *road) Begun() (int64, bool) { return 0, !r.early }
 
 // wait makes a packet wait in a stream's socket while its loop cannot take it.
 func wait(t *testing.T, s *Stream) {

@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// tableName is the table's, of the family of devices.
-const tableName = "sanchar_media"
+// TableName is the table's, of the family of devices.
+const TableName = "sanchar_media"
 
 // Flags and attributes that package unix lacks (linux/netfilter/nf_tables.h).
 const (
@@ -39,7 +39,7 @@ func (b *batch) add(kind int, flags netlink.HeaderFlags, fill func(*netlink.Attr
 
 func (b *batch) addTable() {
 	b.add(unix.NFT_MSG_NEWTABLE, netlink.Create|netlink.Excl, func(a *netlink.AttributeEncoder) {
-		a.String(unix.NFTA_TABLE_NAME, tableName)
+		a.String(unix.NFTA_TABLE_NAME, TableName)
 		a.Uint32(unix.NFTA_TABLE_FLAGS, ownedTable)
 	})
 }
@@ -47,7 +47,7 @@ func (b *batch) addTable() {
 // addMap makes a map whose elements count.
 func (b *batch) addMap(name string, id, keySize, valueSize, elements uint32) {
 	b.add(unix.NFT_MSG_NEWSET, netlink.Create, func(a *netlink.AttributeEncoder) {
-		a.String(unix.NFTA_SET_TABLE, tableName)
+		a.String(unix.NFTA_SET_TABLE, TableName)
 		a.String(unix.NFTA_SET_NAME, name)
 		a.Uint32(unix.NFTA_SET_FLAGS, unix.NFT_SET_MAP)
 		a.Uint32(unix.NFTA_SET_KEY_TYPE, integerType)
@@ -68,7 +68,7 @@ func (b *batch) addMap(name string, id, keySize, valueSize, elements uint32) {
 
 func (b *batch) addChain(name string) {
 	b.add(unix.NFT_MSG_NEWCHAIN, netlink.Create, func(a *netlink.AttributeEncoder) {
-		a.String(unix.NFTA_CHAIN_TABLE, tableName)
+		a.String(unix.NFTA_CHAIN_TABLE, TableName)
 		a.String(unix.NFTA_CHAIN_NAME, name)
 	})
 }
@@ -76,7 +76,7 @@ func (b *batch) addChain(name string) {
 // addHook makes a chain that sees what comes in by a device.
 func (b *batch) addHook(name, device string) {
 	b.add(unix.NFT_MSG_NEWCHAIN, netlink.Create, func(a *netlink.AttributeEncoder) {
-		a.String(unix.NFTA_CHAIN_TABLE, tableName)
+		a.String(unix.NFTA_CHAIN_TABLE, TableName)
 		a.String(unix.NFTA_CHAIN_NAME, name)
 		a.Nested(unix.NFTA_CHAIN_HOOK, func(a *netlink.AttributeEncoder) error {
 			a.Uint32(unix.NFTA_HOOK_HOOKNUM, unix.NF_NETDEV_INGRESS)
@@ -90,14 +90,14 @@ func (b *batch) addHook(name, device string) {
 
 func (b *batch) dropChain(name string) {
 	b.add(unix.NFT_MSG_DELCHAIN, 0, func(a *netlink.AttributeEncoder) {
-		a.String(unix.NFTA_CHAIN_TABLE, tableName)
+		a.String(unix.NFTA_CHAIN_TABLE, TableName)
 		a.String(unix.NFTA_CHAIN_NAME, name)
 	})
 }
 
 func (b *batch) dropRules(chain string) {
 	b.add(unix.NFT_MSG_DELRULE, 0, func(a *netlink.AttributeEncoder) {
-		a.String(unix.NFTA_RULE_TABLE, tableName)
+		a.String(unix.NFTA_RULE_TABLE, TableName)
 		a.String(unix.NFTA_RULE_CHAIN, chain)
 	})
 }
@@ -105,7 +105,7 @@ func (b *batch) dropRules(chain string) {
 func (b *batch) addRules(chain string, rules []rule) {
 	for _, r := range rules {
 		b.add(unix.NFT_MSG_NEWRULE, netlink.Create|netlink.Append, func(a *netlink.AttributeEncoder) {
-			a.String(unix.NFTA_RULE_TABLE, tableName)
+			a.String(unix.NFTA_RULE_TABLE, TableName)
 			a.String(unix.NFTA_RULE_CHAIN, chain)
 			a.Nested(unix.NFTA_RULE_EXPRESSIONS, func(a *netlink.AttributeEncoder) error {
 				for _, x := range r {
@@ -129,7 +129,7 @@ func (x expression) attributes(a *netlink.AttributeEncoder) error {
 // elements adds to a map, or with a flag of echo takes from it: then the kernel tells what they counted.
 func (b *batch) elements(kind int, flags netlink.HeaderFlags, name string, elements []mapped) {
 	b.add(kind, flags, func(a *netlink.AttributeEncoder) {
-		a.String(unix.NFTA_SET_ELEM_LIST_TABLE, tableName)
+		a.String(unix.NFTA_SET_ELEM_LIST_TABLE, TableName)
 		a.String(unix.NFTA_SET_ELEM_LIST_SET, name)
 		a.Nested(unix.NFTA_SET_ELEM_LIST_ELEMENTS, func(a *netlink.AttributeEncoder) error {
 			for _, e := range elements {

@@ -131,7 +131,7 @@ func (t *Table) Counts() ([]Count, error) {
 	}
 	for _, name := range [...]string{flows4, flows6} {
 		data, err := encode(func(a *netlink.AttributeEncoder) {
-			a.String(unix.NFTA_SET_ELEM_LIST_TABLE, tableName)
+			a.String(unix.NFTA_SET_ELEM_LIST_TABLE, TableName)
 			a.String(unix.NFTA_SET_ELEM_LIST_SET, name)
 		})
 		if err != nil {

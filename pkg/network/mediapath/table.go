@@ -39,7 +39,7 @@ func Open(maxFlows uint32) (*Table, error) {
 	}
 	t := &Table{conn: c, hooks: map[int]string{}, flows: map[uint32]ctl.MediaFlow{}, elements: map[string]*element{}}
 	if err := errors.Join(c.SetReadBuffer(socketBuffer), c.SetWriteBuffer(socketBuffer), t.lay(maxFlows)); err != nil {
-		return nil, errors.Join(fmt.Errorf("make table %s: %w", tableName, err), c.Close())
+		return nil, errors.Join(fmt.Errorf("make table %s: %w", TableName, err), c.Close())
 	}
 	return t, nil
 }

@@ -447,7 +447,7 @@ func TestOthersCanListTheTable(t *testing.T) {
 		t.Skip("no nft here: apt install nftables")
 	}
 	out, err := exec.CommandContext(t.Context(), nft, "list", "ruleset").CombinedOutput()
-	if err != nil || !bytes.Contains(out, []byte("table netdev "+tableName)) || !bytes.Contains(out, []byte("hook ingress device \"in\"")) {
+	if err != nil || !bytes.Contains(out, []byte("table netdev "+TableName)) || !bytes.Contains(out, []byte("hook ingress device \"in\"")) {
 		t.Errorf("%v: %s", err, out)
 	}
 }
