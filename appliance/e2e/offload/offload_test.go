@@ -32,7 +32,7 @@ func TestTheKernelPassesACallOn(t *testing.T) {
 			call.a.stop()
 			call.b.stop()
 			call.both(1, 1)
-			sa, sb := call.stats()
+			sa, sb := call.counted()
 			for _, s := range []struct {
 				ctl.StreamStats
 				p, other *phone
@@ -162,8 +162,12 @@ func TestTurnedOff(t *testing.T) {
 			call.a.stop()
 			call.b.stop()
 			call.both(1, 1)
-			if after, _ := call.stats(); after.Offloaded != before.Offloaded || after.PacketsIn != uint64(call.a.last()) || after.LostIn != 0 {
-				t.Errorf("of %d packets %+v, before %+v", call.a.last(), after, before)
+			sent, uncounted := uint64(call.a.last()), uint64(0)
+			if way == netd.OffloadNftables { // its last counts went with netd
+				uncounted = uint64(time.Second / ptime)
+			}
+			if after, _ := call.stats(); after.Offloaded != before.Offloaded || after.PacketsIn > sent || after.PacketsIn+uncounted < sent || after.LostIn != 0 {
+				t.Errorf("of %d packets %+v, before %+v", sent, after, before)
 			}
 		})
 	}

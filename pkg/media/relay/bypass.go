@@ -124,7 +124,6 @@ func (s *Stream) carried() (types, formats [MaxCarried]uint8) {
 // SetBypass begins a bypass that was made by the stream's Plan of this very moment.
 func (s *Stream) SetBypass(b Bypass, now int64) {
 	s.bypass, s.bypassSince = b, now
-	s.loop.bypasses++
 	p := b.Passed() // the kernel may have counted already: that is new
 	s.state.Passed = Passed{Slot: p.Slot, Formats: p.Formats, Rate: p.Rate, Blind: p.Blind}
 }
@@ -144,7 +143,6 @@ func (s *Stream) EndBypass() {
 	s.bypass.Close()
 	s.catchUp()
 	s.past, s.bypass = s.bypass, nil
-	s.loop.bypasses--
 }
 
 // DropBypass is EndBypass where whoever makes bypasses goes too.
@@ -211,8 +209,19 @@ func (s *Stream) stray(ssrc uint32, format uint8, now int64) {
 	s.strays = min(s.strays+1, 8)
 }
 
-// Bypasses returns how many streams have one. It is called inside Do.
-func (l *Loop) Bypasses() int { return l.bypasses }
+// Bypasses returns how many streams have one that has begun. It is called inside Do.
+func (l *Loop) Bypasses() (n int) {
+	for i := range l.ears {
+		e := l.ears[i].end
+		if e == nil || e.rtcp || e.stream.bypass == nil {
+			continue
+		}
+		if _, begun := e.stream.bypass.Begun(); begun {
+			n++
+		}
+	}
+	return n
+}
 
 // Add counts what a bypass passed on since the state last heard of it, and returns the packets.
 func (st *State) Add(p Passed) (packets uint64) {

@@ -129,6 +129,9 @@ func (t *Table) Counts() ([]Count, error) {
 	if len(t.flows) == 0 {
 		return nil, nil
 	}
+	if err := t.begin(); err != nil {
+		return nil, err
+	}
 	for _, name := range [...]string{flows4, flows6} {
 		data, err := encode(func(a *netlink.AttributeEncoder) {
 			a.String(unix.NFTA_SET_ELEM_LIST_TABLE, TableName)

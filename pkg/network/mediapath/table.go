@@ -59,11 +59,14 @@ func (t *Table) lay(maxFlows uint32) error {
 }
 
 func (t *Table) commit(b *batch) error {
-	if err := t.conn.SetDeadline(time.Now().Add(answerLimit)); err != nil {
+	if err := t.begin(); err != nil {
 		return err
 	}
 	return b.commit(t.conn, t.hear)
 }
+
+// begin gives the kernel time to answer a question.
+func (t *Table) begin() error { return t.conn.SetDeadline(time.Now().Add(answerLimit)) }
 
 // Follow makes the table see the packets of the interfaces that have come, and lets go of those that
 // have left. It returns the names of all that it sees, and why it does not see others.
