@@ -249,3 +249,67 @@ func TestSilenceEndsABypass(t *testing.T) {
 		}
 	})
 }
+
+// A bypass that begins later, and ends later, takes nothing from the socket before and gives up nothing
+// until all is counted.
+func TestABypassThatTakesAWhile(t *testing.T) {
+	t.Parallel()
+	l, a, b, _ := talking(t, "22")
+	r := &road{early: true, slow: true, passed: Passed{Slot: 3, Formats: [MaxCarried]uint8{1}, Rate: 8000, Blind: true, Highest: a.state().In.Highest}}
+	do(t, l, func(now int64) { a.stream.SetBypass(r, now-int64(time.Second)) })
+	write(t, a.rtp, a.ours[0], a.packet("x"))
+	hear(t, b.rtp)
+	if a.state(); r.closed != 0 {
+		t.Error("a packet that came before it began ended it")
+	}
+	r.early = false
+	write(t, a.rtp, a.ours[0], a.packet("x"))
+	hear(t, b.rtp)
+	do(t, l, func(now int64) {
+		if r.closed != 1 {
+			t.Error("a packet that missed it did not end it")
+		}
+		a.stream.noBypassUntil = 0
+		a.stream.Tend(now + int64(time.Second))
+		if _, ok := a.stream.Plan(now + int64(time.Second)); ok || r.freed != 0 {
+			t.Errorf("another one, or freed %d times, before it was over", r.freed)
+		}
+		r.slow = false
+		a.stream.Tend(now + int64(time.Second))
+		if r.freed != 1 || !a.stream.State().In.Started {
+			t.Errorf("freed %d times, %+v", r.freed, a.stream.State())
+		}
+		a.stream.TakeBack(now + int64(time.Minute))
+		if _, ok := a.stream.Plan(now + int64(time.Second)); ok {
+			t.Error("another one though a change is under way")
+		}
+	})
+}
+
+// What is lost among packets that nobody saw is known when the next one comes to the socket, and never
+// if it is not known how many there were.
+func TestLossWhereNobodySaw(t *testing.T) {
+	t.Parallel()
+	for _, slow := range []bool{false, true} {
+		l, a, b, _ := talking(t, "23")
+		before := a.state()
+		r := &road{slow: slow, passed: Passed{Slot: 3, Formats: [MaxCarried]uint8{1}, Rate: 8000, Blind: true, Highest: before.In.Highest}}
+		do(t, l, func(now int64) { a.stream.SetBypass(r, now) })
+		const passed, lost = 5000, 7
+		r.passed.Packets[0], r.passed.Highest = passed, before.In.Highest+passed
+		if st := a.state(); st.Unseen != passed || st.In.Lost() != before.In.Lost() || st.In.Packets != before.In.Packets+passed {
+			t.Errorf("while it passes: %+v", st)
+		}
+		do(t, l, func(int64) { a.stream.DropBypass() })
+		a.seq += passed + lost
+		write(t, a.rtp, a.ours[0], a.packet("x"))
+		hear(t, b.rtp)
+		st := a.state()
+		if slow && (st.In.Lost() != before.In.Lost() || st.Unmeasured != passed || st.Unseen != 0) {
+			t.Errorf("after an end of which not all is known: %+v", st)
+		}
+		if !slow && (st.In.Lost() != before.In.Lost()+lost || st.Unmeasured != 0 || st.Unseen != 0) {
+			t.Errorf("after the end: %+v", st)
+		}
+	}
+}
