@@ -20,8 +20,12 @@ func TestTheKernelPassesACallOn(t *testing.T) {
 		name, way string
 		six       bool
 	}{
-		{"IPv4 by tcx", "tcx", false}, {"IPv6 by tcx", "tcx", true}, {"IPv4 by clsact", "clsact", false}, {"IPv6 by clsact", "clsact", true},
-		{"IPv4 by nftables", netd.OffloadNftables, false}, {"IPv6 by nftables", netd.OffloadNftables, true},
+		{"IPv4 by tcx", "tcx", false},
+		{"IPv6 by tcx", "tcx", true},
+		{"IPv4 by clsact", "clsact", false},
+		{"IPv6 by clsact", "clsact", true},
+		{"IPv4 by nftables", netd.OffloadNftables, false},
+		{"IPv6 by nftables", netd.OffloadNftables, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

@@ -86,13 +86,12 @@ func (o *offloader) pass(in ctl.MediaFlows, cfg Config) error {
 		more, err = o.filter.table.Change(in.Put, in.Take)
 		counts = append(counts, more...)
 	}
-	return o.countedLocked(counts, err, cfg)
+	return o.countedLocked(counts, monotonic(), err, cfg)
 }
 
 // countedLocked puts counts where mediad sees them. After a fault of the kernel's nobody knows what it
 // holds: the table goes, and there is another.
-func (o *offloader) countedLocked(counts []mediapath.Count, err error, cfg Config) error {
-	now := monotonic()
+func (o *offloader) countedLocked(counts []mediapath.Count, now int64, err error, cfg Config) error {
 	for _, c := range counts {
 		err = errors.Join(err, o.filter.file.Count(c.Slot, c.At, c.Packets, c.Bytes, now))
 	}
@@ -118,13 +117,16 @@ func (o *offloader) count(cfg Config) {
 		return
 	}
 	counts, err := o.filter.table.Counts()
+	now := monotonic()
 	if err == nil && time.Since(o.filter.heard) > awayLimit {
 		var more []mediapath.Count
 		more, err = o.filter.table.Clear()
 		counts = append(counts, more...)
 		cfg.Log.Warn("media flows are taken from the packet filter: nobody has spoken for them", "since", o.filter.heard)
 	}
-	_ = o.countedLocked(counts, err, cfg) // it is logged there
+	if o.countedLocked(counts, now, err, cfg) == nil { // it is logged there
+		o.filter.file.Counted(now)
+	}
 }
 
 // monotonic is the clock that mediad's streams are timed by.
@@ -160,9 +162,6 @@ func checkFlows(in *ctl.MediaFlows) error {
 				faults = append(faults, problem.Fault{Path: fmt.Sprintf("put[%d].%s", i, c.name), Value: fmt.Sprint(c.value), Rule: c.rule, Cure: "see package ctl"})
 			}
 		}
-	}
-	if faults == nil {
-		return nil
 	}
 	return problem.Fields("net.media.flows", faults)
 }

@@ -20,10 +20,11 @@ type File struct {
 
 // The file begins with a head: who it is of, and whose flows are counted.
 const (
-	fileMagic = "sanchar media " + Generation
-	headPath  = 24
-	headSize  = 64 // slots begin at a line of the processor's cache
-	fileSize  = headSize + mapped
+	fileMagic   = "sanchar media " + Generation
+	headPath    = 24
+	headCounted = 32 // when all flows were last counted
+	headSize    = 64 // slots begin at a line of the processor's cache
+	fileSize    = headSize + mapped
 )
 
 // NewFile makes an empty file. Nobody can cut it short: that would end who counts in it.
@@ -90,6 +91,15 @@ func (f *File) Count(slot uint32, at int, packets, bytes uint64, now int64) erro
 	s.Highest += uint32(packets & math.MaxUint32)
 	s.Last = uint64(now)
 	return nil
+}
+
+// Counted says that all flows were counted now.
+func (f *File) Counted(now int64) {
+	binary.NativeEndian.PutUint64(f.whole[headCounted:], uint64(now))
+}
+
+func (f *File) counted() int64 {
+	return int64(binary.NativeEndian.Uint64(f.whole[headCounted:]))
 }
 
 // FD returns the descriptor. It stays the file's.

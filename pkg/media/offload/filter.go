@@ -19,6 +19,9 @@ const (
 	tellLimit = 2 * time.Second  // for netd's answer: later it is ill, and its table goes with it
 	aliveTime = 10 * time.Second // so often netd hears that we are there
 	maxChange = 500              // flows in one transaction, which others' transactions wait for
+	// lateCount is how much later than each second netd may count until a flow that it has heard the last
+	// time is taken for silent.
+	lateCount = 3 * time.Second
 )
 
 // Filter is mediad's end of the packet filter: what is to be passed on is told to netd, which makes one
@@ -58,6 +61,16 @@ func NewFilter(file *File, routes *Routes, tell func(context.Context, ctl.MediaF
 		File: file, routes: routes, tell: tell, now: now, wake: make(chan struct{}, 1),
 		free: allSlots(), used: map[key]*filtered{}, answered: make(chan struct{}),
 	}
+}
+
+// Passed returns what was counted for a bypass of which p is known. A flow that was heard when netd last
+// counted is taken to be heard still: netd may be kept from its processor for a while.
+func (f *Filter) Passed(p relay.Passed) relay.Passed {
+	p = f.File.Passed(p)
+	if counted, now := f.counted(), f.now(); p.Last != 0 && p.Last == counted && now > counted && now-counted < int64(lateCount) {
+		p.Last = now
+	}
+	return p
 }
 
 // Clear makes netd take all flows, and waits for it.

@@ -165,6 +165,19 @@ func TestASlotIsFreeWhenNetdCountsThereNoMore(t *testing.T) {
 		if got := b.Passed(); got != want || f.Passed(want) != want {
 			t.Errorf("passed %+v, want %+v", got, want)
 		}
+		f.Counted(77) // of a second that is over, so that it may be heard still
+		if got := b.Passed().Last; got != testNow {
+			t.Errorf("heard at %d", got)
+		}
+		f.Counted(78)
+		if got := b.Passed().Last; got != 77 {
+			t.Errorf("heard at %d though it was silent since", got)
+		}
+		must(t, f.Count(0, 1, 1, 1, testNow-int64(lateCount)))
+		f.Counted(testNow - int64(lateCount))
+		if got := b.Passed().Last; got != testNow-int64(lateCount) {
+			t.Errorf("heard at %d though nobody counts any more", got)
+		}
 		all := len(f.free)
 		b.Close()
 		b.Release()

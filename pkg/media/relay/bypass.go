@@ -236,8 +236,10 @@ func (st *State) Add(p Passed) (packets uint64) {
 	st.BytesIn += p.Bytes - old.Bytes
 	st.Strangers += uint64(p.Strangers - old.Strangers)
 	st.Offloaded += packets
-	if packets > 0 {
+	if packets > 0 || p.Blind { // which may know more of the time than of the packets
 		st.Last = max(st.Last, p.Last)
+	}
+	if packets > 0 {
 		st.receive(packets, p)
 	}
 	st.Passed = p

@@ -300,6 +300,10 @@ func TestLossWhereNobodySaw(t *testing.T) {
 		if st := a.state(); st.Unseen != passed || st.In.Lost() != before.In.Lost() || st.In.Packets != before.In.Packets+passed {
 			t.Errorf("while it passes: %+v", st)
 		}
+		r.passed.Last = before.Last + int64(time.Hour)
+		if st := a.state(); st.Last != r.passed.Last || st.Unseen != passed {
+			t.Errorf("it is known to be heard: %+v", st)
+		}
 		do(t, l, func(int64) { a.stream.DropBypass() })
 		a.seq += passed + lost
 		write(t, a.rtp, a.ours[0], a.packet("x"))
