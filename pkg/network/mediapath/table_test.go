@@ -20,24 +20,27 @@ import (
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
 )
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
 	}
 }
 
+// tested is how many flows a table of a test has room for.
+const tested = 2048
+
 // bench is a table with two wires, in a network namespace of its own: what is sent at near comes in by
 // the first interface, what is passed on goes out by the second and is heard at far.
 type bench struct {
-	t          *testing.T
+	t          testing.TB
 	table      *Table
 	links      []ctl.Link
 	near, far  int // packet sockets
 	mac, hopHW net.HardwareAddr
 }
 
-func newBench(t *testing.T) *bench {
+func newBench(t testing.TB) *bench {
 	t.Helper()
 	runtime.LockOSThread() // never unlocked: the thread ends with the test
 	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
@@ -64,7 +67,7 @@ func newBench(t *testing.T) *bench {
 		}))
 	}
 	b.near, b.far = packetSocket(t, "inp"), packetSocket(t, "outp")
-	if b.table, err = Open(64); err != nil {
+	if b.table, err = Open(tested); err != nil {
 		t.Skipf("no packet filter here: %v: run as root on a kernel with NF_TABLES_NETDEV and NFT_FWD_NETDEV", err)
 	}
 	t.Cleanup(func() { _ = b.table.Close() })
@@ -76,7 +79,7 @@ func newBench(t *testing.T) *bench {
 }
 
 // packetSocket is one that sees the media of an interface.
-func packetSocket(t *testing.T, device string) int {
+func packetSocket(t testing.TB, device string) int {
 	t.Helper()
 	ifi, err := net.InterfaceByName(device)
 	must(t, err)
@@ -375,11 +378,11 @@ func TestManyFlowsAreOneTransaction(t *testing.T) {
 // The table goes with its owner, and there is one owner.
 func TestTheTableGoesWithItsSocket(t *testing.T) {
 	b := newBench(t)
-	if other, err := Open(64); err == nil {
+	if other, err := Open(tested); err == nil {
 		t.Error("two tables", other.Close())
 	}
 	must(t, b.table.Close())
-	again, err := Open(64)
+	again, err := Open(tested)
 	if err != nil {
 		t.Fatal(err)
 	}
