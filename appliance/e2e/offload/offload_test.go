@@ -36,7 +36,11 @@ func TestTheKernelPassesACallOn(t *testing.T) {
 			call.a.stop()
 			call.b.stop()
 			call.both(1, 1)
-			sa, sb := call.counted()
+			closed, err := b.media.CloseSession(t.Context(), ctl.MediaClose{Session: "one"})
+			if err != nil || len(closed.Streams) != 2 {
+				t.Fatalf("closed %+v, %v", closed, err)
+			}
+			sa, sb := closed.Streams[0], closed.Streams[1]
 			for _, s := range []struct {
 				ctl.StreamStats
 				p, other *phone
@@ -95,6 +99,10 @@ func noChangeLosesAPacket(t *testing.T, way string) {
 	call.a.stop()
 	call.b.hearsAll(call.a, first)
 	call.b.stop()
+	b.until("bob's last packet has come", func() bool {
+		_, sb := call.stats()
+		return sb.PacketsIn == uint64(call.b.last())
+	})
 	closed, err := b.media.CloseSession(t.Context(), ctl.MediaClose{Session: "one"})
 	if err != nil || len(closed.Streams) != 2 {
 		t.Fatalf("closed %+v, %v", closed, err)
