@@ -124,6 +124,7 @@ func (s *Stream) carried() (types, formats [MaxCarried]uint8) {
 // SetBypass begins a bypass that was made by the stream's Plan of this very moment.
 func (s *Stream) SetBypass(b Bypass, now int64) {
 	s.bypass, s.bypassSince = b, now
+	s.before = known{lost: s.state.In.Lost(), offloaded: s.state.Offloaded, unmeasured: s.state.Unmeasured}
 	p := b.Passed() // the kernel may have counted already: that is new
 	s.state.Passed = Passed{Slot: p.Slot, Formats: p.Formats, Rate: p.Rate, Blind: p.Blind}
 }
@@ -134,6 +135,9 @@ func (s *Stream) TakeBack(until int64) {
 	s.EndBypass()
 	s.noBypassUntil = max(s.noBypassUntil, until)
 }
+
+// known is what of a stream's account is sure whatever becomes of its bypass.
+type known struct{ lost, offloaded, unmeasured uint64 }
 
 // EndBypass takes the stream back: from here on its packets come to the socket.
 func (s *Stream) EndBypass() {
@@ -152,7 +156,7 @@ func (s *Stream) DropBypass() {
 }
 
 // settlePast counts the last packets of a bypass that has ended, and gives it up. If it must, it does so
-// before all is counted: what comes next was then not seen from the start.
+// before all is counted: then nobody knows what was lost since it began.
 func (s *Stream) settlePast(must bool) {
 	if s.past == nil {
 		return
@@ -164,6 +168,8 @@ func (s *Stream) settlePast(must bool) {
 	s.catchUp()
 	if !over {
 		s.state.breakOff()
+		s.state.In.Before = s.before.lost
+		s.state.Unmeasured = s.before.unmeasured + s.state.Offloaded - s.before.offloaded
 	}
 	s.past.Release()
 	s.past = nil

@@ -55,6 +55,7 @@ type Stream struct {
 	bypass        Bypass // nil: packets come to the socket
 	past          Bypass // the last one, until its last packets are counted
 	bypassSince   int64
+	before        known // when the bypass began
 	noBypassUntil int64
 	strays        uint8 // bypasses that packets missed
 }
