@@ -114,8 +114,10 @@ func thirdAddressReachesNobody(t *testing.T, way string) {
 	if len(m.since(0)) != 0 || len(near.since(0)) != 0 {
 		t.Error("a stranger hears")
 	}
-	seen := way != netd.OffloadNftables // the packet filter does not count strangers, nor do sockets that are connected
-	if a, _ := call.stats(); (seen && a.Dropped < 100) || a.Remote != call.a.at() {
+	// The packet filter does not count strangers, nor do sockets that are connected; the program counts the near one's
+	// hundred, less what a busy machine keeps it from saying.
+	seen := way != netd.OffloadNftables
+	if a, _ := call.stats(); (seen && a.Dropped < 50) || a.Remote != call.a.at() {
 		t.Errorf("account %+v", a)
 	}
 }
