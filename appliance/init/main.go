@@ -124,7 +124,7 @@ func specs(trouble error) []supervise.Spec {
 	// Media must not wait for anybody; what is past may.
 	all := []supervise.Spec{
 		spec("netd", 0, "--manage"),
-		spec("admind", 5, "--https", "443"),
+		spec("admind", 5, "--https", "443", "--phones", "8443", "--phones-plain", "8080"),
 		spec("mediad", -15),
 		spec("switchd", -10, "--sip", "5060", "--sips", "5061"),
 	}

@@ -19,6 +19,7 @@ type Facts struct {
 	STUN      []uint16                  `json:"stun,omitempty"`      // of mediad: STUN and TURN
 	Page      uint16                    `json:"page,omitempty"`      // of admind's page and API
 	Provision uint16                    `json:"provision,omitempty"` // that phones are set up from
+	PlainProv uint16                    `json:"plain_provision,omitempty"` // the same over HTTP
 	Addresses map[string][]netip.Prefix `json:"addresses,omitempty"` // of each link, as they are now
 }
 
