@@ -34,7 +34,7 @@ func phonesList(ctx context.Context, t *terminal, args []string) error {
 		}
 		var rows [][]string
 		for _, p := range l.Phones {
-			rows = append(rows, []string{p.MAC, printable(names[p.User]), p.Maker, openUntil(p), taken(p)})
+			rows = append(rows, []string{p.MAC, printable(names[p.User]), p.Maker, openUntil(p), tookSettings(p)})
 		}
 		printTable(t.out, []string{"MAC", "USER", "MAKER", "OPEN UNTIL", "TOOK ITS SETTINGS"}, rows)
 		fmt.Fprintf(t.out, "%d requests were refused since the box started.\n", l.Refused)
@@ -51,7 +51,7 @@ func openUntil(p ctl.DeskPhone) string {
 	return p.Open.Local().Format(shortTime)
 }
 
-func taken(p ctl.DeskPhone) string {
+func tookSettings(p ctl.DeskPhone) string {
 	if p.Taken.IsZero() {
 		return "never"
 	}

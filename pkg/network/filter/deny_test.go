@@ -24,7 +24,7 @@ type first struct {
 // Ports of the box in these tests; that of a packet is none of them.
 const (
 	sipPort, sipsPort, pagePort, settingsPort, plainPort = 5060, 5061, 443, 8443, 8080
-	nobodysPort                               = 31_999
+	nobodysPort                                          = 31_999
 )
 
 func facts() filter.Facts {

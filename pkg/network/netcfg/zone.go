@@ -22,10 +22,10 @@ type Service string
 
 // The services. What they listen on is told by the daemons that offer them.
 const (
-	ServePage      Service = "page"      // HTTPS page and API
-	ServeSIP       Service = "sip"       // SIP over UDP, TCP, TLS and WebSocket
-	ServeMedia     Service = "media"     // RTP and what comes with it
-	ServeProvision Service = "provision" // settings of phones over HTTPS
+	ServePage      Service = "page"           // HTTPS page and API
+	ServeSIP       Service = "sip"            // SIP over UDP, TCP, TLS and WebSocket
+	ServeMedia     Service = "media"          // RTP and what comes with it
+	ServeProvision Service = "provision"      // settings of phones over HTTPS
 	ServePlainProv Service = "provision-http" // the same over HTTP, where others on the network can read them; in no zone by default
 	ServeDHCP      Service = "dhcp"
 	ServeDNS       Service = "dns"
