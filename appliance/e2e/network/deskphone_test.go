@@ -1,6 +1,7 @@
 package network
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"io"
@@ -94,22 +95,15 @@ func fetch(t *testing.T, from *netlab.Host, url string) (status int, body string
 	return resp.StatusCode, string(text)
 }
 
-// closed reports whether nothing answers at a TCP port.
-func closed(from *netlab.Host, address string) bool {
-	done := make(chan bool, 1)
-	go func() {
-		conn, err := from.Dial("tcp", address)
-		if err == nil {
-			_ = conn.Close() // that it was there says all
-		}
-		done <- err != nil
-	}()
-	select {
-	case is := <-done:
-		return is
-	case <-time.After(2 * time.Second): // a dropped packet is answered by nobody
-		return true
+// closed reports whether nothing answers at a TCP port; a dropped packet is answered by nobody.
+func closed(t *testing.T, from *netlab.Host, address string) bool {
+	ctx, stop := context.WithTimeout(t.Context(), 2*time.Second)
+	defer stop()
+	conn, err := from.DialContext(ctx, "tcp", address)
+	if err == nil {
+		_ = conn.Close() // that it was there says all
 	}
+	return err != nil
 }
 
 // A desk phone that is only plugged in learns by DHCP where its settings are, fetches them over TLS, and
@@ -122,7 +116,7 @@ func TestADeskPhoneSetsItselfUp(t *testing.T) {
 	if address != "https://198.18.2.1:8443/provision/" {
 		t.Fatalf("option 66 says %q", address)
 	}
-	if !closed(inside, "198.18.2.1:443") || !closed(outside, "198.18.1.1:8443") {
+	if !closed(t, inside, "198.18.2.1:443") || !closed(t, outside, "198.18.1.1:8443") {
 		t.Error("the page is open to phones, or settings of phones to the Internet")
 	}
 	mac, bare := macOf(t, inside)
@@ -172,7 +166,7 @@ func TestADeskPhoneThatTrustsNoCertificate(t *testing.T) {
 	lab, _, inside := newOffice(t)
 	g := startAdministered(t, lab.Box, desks(`, "services": ["sip", "media", "dhcp", "provision-http"]`), "bob")
 	address := settingsAddress(t, inside)
-	if address != "http://198.18.2.1:8080/provision/" || !closed(inside, "198.18.2.1:8443") {
+	if address != "http://198.18.2.1:8080/provision/" || !closed(t, inside, "198.18.2.1:8443") {
 		t.Fatalf("option 66 says %q", address)
 	}
 	mac, bare := macOf(t, inside)
