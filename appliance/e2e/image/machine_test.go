@@ -31,6 +31,7 @@ type machine struct {
 	disk      string
 	vars      string // what the firmware keeps
 	page, sip string // addresses on this machine that lead to the box
+	cable     *cable // in its second port, if any
 
 	cmd    *exec.Cmd
 	serial *serial
@@ -103,6 +104,10 @@ func (m *machine) on() {
 		"-netdev", "user,id=n0,hostfwd=tcp:" + m.page + "-:443,hostfwd=udp:" + m.sip + "-:5060", "-device", "virtio-net-pci,netdev=n0",
 		"-device", "virtio-rng-pci",
 	}, m.kind.args...)
+	if m.cable != nil {
+		args = append(args, m.cable.args()...)
+		args = append(args, "-object", "filter-dump,id=f0,netdev=n0,file="+m.dump())
+	}
 	m.serial = &serial{changed: make(chan struct{}, 1)}
 	m.cmd = exec.CommandContext(context.WithoutCancel(m.t.Context()), m.kind.program, args...)
 	var faults bytes.Buffer
@@ -117,6 +122,9 @@ func (m *machine) on() {
 		}
 	})
 }
+
+// dump is the file of what went through the first port of a machine with a cable.
+func (m *machine) dump() string { return filepath.Join(filepath.Dir(m.disk), "eth0.pcap") }
 
 // off takes the power away.
 func (m *machine) off() {
