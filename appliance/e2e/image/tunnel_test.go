@@ -112,7 +112,7 @@ func plugIn(t *testing.T, h *netlab.Host, settings string) {
 		t.Fatalf("the far end of the tunnel: %v", err)
 	}
 	h.V4, h.Box4 = list(set["Address"])[0].Addr(), netip.MustParseAddr("10.8.0.1")
-	far := device.NewDevice(inside, conn.NewDefaultBind(), device.NewLogger(device.LogLevelError, "far end: "))
+	far := device.NewDevice(inside, conn.NewDefaultBind(), device.NewLogger(device.LogLevelSilent, ""))
 	t.Cleanup(far.Close)
 	var config strings.Builder
 	fmt.Fprintf(&config, "private_key=%s\npublic_key=%s\nendpoint=%s\npersistent_keepalive_interval=%s\n",
