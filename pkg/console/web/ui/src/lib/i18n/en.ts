@@ -1113,6 +1113,8 @@ export const en = {
   'nf.allowed.hint': 'Such as 10.8.0.2/32',
   'nf.endpoint': 'Where it is',
   'nf.endpoint.hint': 'Such as vpn.example.com:51820',
+  'nf.allowlan': 'Domains that may name addresses inside',
+  'nf.allowlan.hint': 'Other answers from outside that do are refused.',
   'nf.keepalive': 'Seconds between signs of life',
   'nf.keepalive.hint': '25 keeps a way through NAT open.',
   'nf.listen': 'UDP port',

@@ -1115,6 +1115,8 @@ export const hi: Record<Key, string> = {
   'nf.allowed.hint': 'जैसे 10.8.0.2/32',
   'nf.endpoint': 'कहाँ है',
   'nf.endpoint.hint': 'जैसे vpn.example.com:51820',
+  'nf.allowlan': 'डोमेन जिनके जवाब अंदर के पते बता सकते हैं',
+  'nf.allowlan.hint': 'बाहर के ऐसे बाक़ी जवाब नहीं माने जाते।',
   'nf.keepalive': 'जीवन संकेत के बीच सेकंड',
   'nf.keepalive.hint': '25 से NAT का रास्ता खुला रहता है।',
   'nf.listen': 'UDP पोर्ट',
