@@ -134,9 +134,20 @@ func (s settings) yealink() ([]byte, error) {
 		line("static.trusted_certificates.url", s.CA)
 	}
 	for _, e := range [][2]string{
-		{"enable", "1"}, {"label", s.shown()}, {"display_name", s.shown()}, {"user_name", s.User.Name}, {"auth_name", s.Login}, {"password", s.Password},
-		{"sip_server.1.address", s.Domain}, {"sip_server.1.port", strconv.Itoa(int(s.Port))}, {"sip_server.1.transport_type", s.number()}, {"sip_server.1.expires", expires},
-		{"outbound_proxy_enable", "1"}, {"outbound_proxy.1.address", s.Host}, {"outbound_proxy.1.port", strconv.Itoa(int(s.Port))}, {"srtp_encryption", s.flag()},
+		{"enable", "1"},
+		{"label", s.shown()},
+		{"display_name", s.shown()},
+		{"user_name", s.User.Name},
+		{"auth_name", s.Login},
+		{"password", s.Password},
+		{"sip_server.1.address", s.Domain},
+		{"sip_server.1.port", strconv.Itoa(int(s.Port))},
+		{"sip_server.1.transport_type", s.number()},
+		{"sip_server.1.expires", expires},
+		{"outbound_proxy_enable", "1"},
+		{"outbound_proxy.1.address", s.Host},
+		{"outbound_proxy.1.port", strconv.Itoa(int(s.Port))},
+		{"srtp_encryption", s.flag()},
 	} {
 		line("account.1."+e[0], e[1])
 	}
