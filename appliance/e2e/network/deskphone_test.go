@@ -49,6 +49,12 @@ func startAdministered(t *testing.T, h *netlab.Host, document string, users ...s
 	return g
 }
 
+// sanchar asks the box by its command line.
+func (g *administered) sanchar(t *testing.T, args ...string) string {
+	t.Helper()
+	return g.host.Output(t, filepath.Join(os.Getenv(boxtest.BinKey), "sanchar"), append(args, "--run", g.run)...)
+}
+
 // settingsAddress is what DHCP says in option 66 (RFC 2132 §9.4), once it says anything there.
 func settingsAddress(t *testing.T, phone *netlab.Host) (address string) {
 	t.Helper()
@@ -128,8 +134,8 @@ func TestADeskPhoneSetsItselfUp(t *testing.T) {
 		t.Fatalf("%+v %v", users, err)
 	}
 	alice := users.Users[0].ID
-	if _, err := g.admin.BindDeskPhone(t.Context(), mac, ctl.DeskPhoneChange{DeskPhoneSpec: ctl.DeskPhoneSpec{User: alice}, Who: "test"}); err != nil {
-		t.Fatal(err)
+	if text := g.sanchar(t, "phones", "bind", mac, "alice"); !strings.Contains(text, mac+" is a phone of alice.") {
+		t.Error(text)
 	}
 	_, pem := fetch(t, inside, address+"ca.pem")
 	ca := filepath.Join(inside.Dir, "ca.pem")
@@ -154,9 +160,10 @@ func TestADeskPhoneSetsItselfUp(t *testing.T) {
 	if err != nil || len(l.Phones) != 1 || l.Phones[0].From != inside.V4 || l.Phones[0].Plain || !strings.HasPrefix(l.Phones[0].Login, "alice~") || l.Refused != 2 {
 		t.Errorf("%+v %v", l, err)
 	}
-	if err := g.admin.RemoveDeskPhone(t.Context(), mac, "test"); err != nil {
-		t.Fatal(err)
+	if text := g.sanchar(t, "phones", "list", "alice"); !strings.Contains(text, mac) || !strings.Contains(text, "from "+inside.V4.String()) || !strings.Contains(text, "2 requests were refused") {
+		t.Error(text)
 	}
+	g.sanchar(t, "phones", "remove", mac)
 	until(t, "the phone is signed out", func() bool { return len(registered()) == 0 })
 }
 
