@@ -22,10 +22,11 @@ func planes() map[string]plane {
 		"rtp": {rank: 2, pure: true, line: []string{
 			"header", "rtcp", "stats",
 			"g711", "g722", "opus", "resample", "plc", "jitter", "tone", "dtmf", "wav", "oggopus", "webm", "codec",
+			"bits", "avc", "av1", "mp4",
 		}},
 		"record": {rank: 2, pure: true},
 		"platform": {rank: 3, line: []string{
-			"store", "journal", "outbox", "conf", "notify", "supervise", "udpio", "seal", "pki", "ctl",
+			"tpm", "copies", "store", "journal", "outbox", "conf", "notify", "supervise", "udpio", "seal", "pki", "ctl",
 		}},
 		"pbx": {rank: 4, line: []string{
 			"push", "account", "edge", "registrar", "dialplan", "recording", "mediapolicy", "terms", "call", "chat",
@@ -43,7 +44,7 @@ func planes() map[string]plane {
 		"daemon":   {rank: 5, line: []string{"switchd", "mediad", "admind", "netd"}},
 		"layers":   {rank: 0},
 		"testkit": {rank: 6, line: []string{ // helpers for tests; only tests import them
-			"netdocs", "racing", "torture", "sipside", "fakeswitch", "tone", "texter", "netlab", "otherkernel", "capture", "linphone", "baresip", "sipp", "phone", "boxtest",
+			"netdocs", "racing", "torture", "sipside", "fakeswitch", "tone", "texter", "netlab", "swtpm", "otherkernel", "capture", "linphone", "baresip", "sipp", "phone", "boxtest",
 		}},
 	}
 }
