@@ -129,17 +129,21 @@ func TestNetdIsKilledAtRandomMoments(t *testing.T) {
 	takes := time.Since(began) // a change with its confirmation
 	was, number, seen := k.whole(c, k.settled(c)), k.settled(c).Number, map[string]int{}
 	for i := range kills {
-		wanted := map[string]string{"one": branchTwo, "two": branchOne}[was]
+		wanted, takes := map[string]string{"one": branchTwo, "two": branchOne}[was], takes
 		done := make(chan error, 1)
-		if i%4 == 3 { // while it starts
+		switch i % 4 {
+		case 0: // right behind the confirmation
+			done <- k.change(c, number, wanted)
+			takes /= 8
+		case 1: // while it starts
 			k.prog.Kill()
 			_ = c.Close() // idle connections only
 			c = k.start()
 			done <- os.ErrProcessDone
-		} else {
+		default: // somewhere in the change
 			go func() { done <- k.change(c, number, wanted) }()
 		}
-		<-time.After(rand.N(takes * 3 / 2))
+		<-time.After(rand.N(takes * 3))
 		k.prog.Kill()
 		confirmed := <-done == nil
 		_ = c.Close() // idle connections only
