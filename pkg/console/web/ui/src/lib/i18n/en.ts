@@ -468,6 +468,7 @@ export const en = {
   'stream.video': 'Picture',
   'stream.in': 'Received by the box: {packets} packets, {loss} lost',
   'stream.out': 'Sent by the box: {packets} packets, {loss} lost',
+  'stream.unmeasured': '{packets} of these were not measured: loss and jitter are those of the others',
   'stream.jitter': ', jitter {jitter}',
   'stream.delay': 'There and back: {ms}',
   'verdict.clean': 'Nothing to complain about.',

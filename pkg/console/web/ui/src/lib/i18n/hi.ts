@@ -470,6 +470,7 @@ export const hi: Record<Key, string> = {
   'stream.video': 'वीडियो',
   'stream.in': 'बॉक्स को मिले: {packets} पैकेट, {loss} खोए',
   'stream.out': 'बॉक्स ने भेजे: {packets} पैकेट, {loss} खोए',
+  'stream.unmeasured': 'इनमें से {packets} मापे नहीं गए: खोए पैकेट और जिटर बाकी के हैं',
   'stream.jitter': ', जिटर {jitter}',
   'stream.delay': 'जाने-आने में: {ms}',
   'verdict.clean': 'कोई शिकायत नहीं।',
