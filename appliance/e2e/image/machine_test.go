@@ -36,6 +36,7 @@ type machine struct {
 	page, sip string   // addresses on this machine that lead to the box
 	cable     *cable   // in its second port, if any
 	more      []string // of QEMU, for what else is plugged in
+	tunnel    string   // the same, to its WireGuard
 	chip      *swtpm.Chip
 
 	cmd      *exec.Cmd
@@ -77,7 +78,7 @@ func flash(t *testing.T, k kind, image string) *machine {
 	if out, err := exec.Command("cp", k.vars, m.vars).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	m.page, m.sip = free(t, "tcp"), free(t, "udp")
+	m.page, m.sip, m.tunnel = free(t, "tcp"), free(t, "udp"), free(t, "udp")
 	return m
 }
 
@@ -107,7 +108,7 @@ func (m *machine) on() {
 		"-smp", "2", "-nodefaults", "-display", "none", "-serial", "stdio",
 		"-drive", "if=pflash,format=raw,unit=0,readonly=on,file=" + m.kind.code, "-drive", "if=pflash,format=raw,unit=1,file=" + m.vars,
 		"-drive", "if=none,id=d0,format=raw,file=" + m.disk, "-device", "virtio-blk-pci,drive=d0",
-		"-netdev", "user,id=n0,hostfwd=tcp:" + m.page + "-:443,hostfwd=udp:" + m.sip + "-:5060", "-device", "virtio-net-pci,netdev=n0",
+		"-netdev", "user,id=n0,hostfwd=tcp:" + m.page + "-:443,hostfwd=udp:" + m.sip + "-:5060,hostfwd=udp:" + m.tunnel + "-:51820", "-device", "virtio-net-pci,netdev=n0",
 		"-device", "virtio-rng-pci",
 	}, append(slices.Clone(m.kind.args), m.more...)...)
 	if m.cable != nil {

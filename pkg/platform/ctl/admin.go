@@ -19,6 +19,9 @@ type AdminStatus struct {
 	// Alone says that it runs without what the box keeps, and so without its owners.
 	Alone  bool    `json:"alone,omitempty"`
 	Alarms []Alarm `json:"alarms,omitempty"`
+
+	Provision      uint16 `json:"provision,omitempty"`       // port where phones fetch their settings
+	PlainProvision uint16 `json:"plain_provision,omitempty"` // the same over HTTP
 }
 
 // SignIn is what somebody shows who signs in at the box itself.
