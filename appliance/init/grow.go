@@ -12,7 +12,7 @@ import (
 	"github.com/diskfs/go-diskfs/partition/gpt"
 	"golang.org/x/sys/unix"
 
-	"github.com/coraltele/sanchar/pkg/firmware/slots"
+	"github.com/coraltele/sanchar/pkg/firmware/early"
 )
 
 const (
@@ -28,7 +28,7 @@ func besides(mount string, number int) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return slots.Partition(disk, number), nil
+	return early.Partition(disk, number), nil
 }
 
 // diskOf returns the name of the disk that a mount is on.

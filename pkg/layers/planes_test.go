@@ -38,7 +38,12 @@ func planes() map[string]plane {
 			"netcfg", "workers", "dhcpc", "health", "netplan", "netmon", "ingress", "netapply", "netman", "ruleset", "filter", "nft", "guard",
 			"rate", "onlink", "dhcp", "dns", "ntp", "lldp", "mdns", "ra", "capture", "probe", "diag", "services",
 		}},
-		"firmware": {rank: 4, line: []string{"manifest", "install", "slots", "health", "update"}},
+		"firmware": {rank: 4, line: []string{
+			"manifest", "layout",
+			"oneshot", "early",
+			"install", "slots", "health", "update",
+			"setup",
+		}},
 		"console":  {rank: 4, line: []string{"auth", "events", "provision", "web", "api"}},
 		"daemon":   {rank: 5, line: []string{"switchd", "mediad", "admind", "netd"}},
 		"layers":   {rank: 0},
