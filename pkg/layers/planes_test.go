@@ -44,9 +44,9 @@ func planes() map[string]plane {
 			"install", "slots", "health", "update",
 			"setup",
 		}},
-		"console":  {rank: 4, line: []string{"auth", "events", "provision", "web", "api"}},
-		"daemon":   {rank: 5, line: []string{"switchd", "mediad", "admind", "netd"}},
-		"layers":   {rank: 0},
+		"console": {rank: 4, line: []string{"auth", "events", "provision", "web", "api"}},
+		"daemon":  {rank: 5, line: []string{"switchd", "mediad", "admind", "netd"}},
+		"layers":  {rank: 0},
 		"testkit": {rank: 6, line: []string{ // helpers for tests; only tests import them
 			"netdocs", "racing", "torture", "sipside", "fakeswitch", "tone", "texter", "netlab", "otherkernel", "capture", "linphone", "baresip", "sipp", "phone", "boxtest",
 		}},

@@ -44,6 +44,11 @@ const (
 	unfinished = "new.tmp"
 )
 
+// ImageOf is the path of slot a's image below the boot partition, as First leaves it, where images are files there.
+func ImageOf(version string) string {
+	return filepath.Join(counterFolder, Entry{Version: version, Slot: "a", Left: -1}.name())
+}
+
 func (counter) folder() string                                { return counterFolder }
 func (counter) tries() int                                    { return counterTries }
 func (counter) judge(string, []Entry) error                   { return nil }

@@ -51,8 +51,20 @@ func Find(sys string) (b Box, err error) {
 	return b, nil
 }
 
+// On is a disk with a layout that the box was not started from: no slot of it runs.
+func On(disk string, l layout.Layout) Box { return Box{disk: disk, parts: l} }
+
 // Partition is the device of a partition, as the kernel names it.
 func (b Box) Partition(n int) string { return early.Partition(b.disk, n) }
+
+// Named is the device of the partition of a name, "" where the layout has none.
+func (b Box) Named(name string) string {
+	n := b.parts.Number(name)
+	if n == 0 {
+		return ""
+	}
+	return b.Partition(n)
+}
 
 // Read shows the boot partition to do, at a folder that is there for it.
 func (b Box) Read(at string, do func(boot string) error) error {
@@ -64,7 +76,7 @@ func (b Box) Read(at string, do func(boot string) error) error {
 func (b Box) Write(at string, do func(boot string) error) error { return b.mount(at, 0, do) }
 
 func (b Box) mount(at string, flags uintptr, do func(boot string) error) (err error) {
-	dev := b.Partition(b.parts.Number(layout.Boot))
+	dev := b.Named(layout.Boot)
 	if err := unix.Mount(dev, at, "vfat", flags|unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "umask=077,utf8=1"); err != nil {
 		return fmt.Errorf("mount the boot partition %s: %w", dev, err)
 	}
@@ -83,12 +95,12 @@ func (b Box) Boot(slot string) (install.Device, error) {
 }
 
 func (b Box) open(slot string, names map[string]string) (install.Device, error) {
-	n := b.parts.Number(names[slot])
+	device := b.Named(names[slot])
 	switch {
 	case slot == b.Slot:
 		return nil, fmt.Errorf("slot %s runs", slot)
-	case n == 0:
+	case device == "":
 		return nil, fmt.Errorf("the disk has no partition for slot %q of that kind", slot)
 	}
-	return os.OpenFile(b.Partition(n), os.O_WRONLY, 0)
+	return os.OpenFile(device, os.O_WRONLY, 0)
 }
