@@ -61,7 +61,9 @@ func run(t *terminal) error {
 	if err != nil {
 		return err
 	}
-	look := func() ([]setup.Disk, error) { return setup.Disks(setup.Places{Sys: "/sys", Dev: "/dev"}, stick, j.Layout) }
+	look := func() ([]setup.Disk, error) {
+		return setup.Disks(setup.Places{Sys: "/sys", Dev: "/dev"}, stick, j.Layout)
+	}
 	j.Disk, j.Erase, err = choose(t, look, countdown)
 	if err != nil {
 		return err

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -29,8 +30,9 @@ type machine struct {
 	t         *testing.T
 	kind      kind
 	disk      string
-	vars      string // what the firmware keeps
-	page, sip string // addresses on this machine that lead to the box
+	vars      string   // what the firmware keeps
+	page, sip string   // addresses on this machine that lead to the box
+	more      []string // of QEMU, for what is plugged in
 
 	cmd    *exec.Cmd
 	serial *serial
@@ -102,7 +104,7 @@ func (m *machine) on() {
 		"-drive", "if=none,id=d0,format=raw,file=" + m.disk, "-device", "virtio-blk-pci,drive=d0",
 		"-netdev", "user,id=n0,hostfwd=tcp:" + m.page + "-:443,hostfwd=udp:" + m.sip + "-:5060", "-device", "virtio-net-pci,netdev=n0",
 		"-device", "virtio-rng-pci",
-	}, m.kind.args...)
+	}, append(slices.Clone(m.kind.args), m.more...)...)
 	m.serial = &serial{changed: make(chan struct{}, 1)}
 	m.cmd = exec.CommandContext(context.WithoutCancel(m.t.Context()), m.kind.program, args...)
 	var faults bytes.Buffer

@@ -111,6 +111,9 @@ func (l Layout) Same(disk *os.File) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("table of partitions: %w", err)
 	}
+	if t.RecoveredFromBackup { // its first copy is damaged: what it says may be so too
+		return false, nil
+	}
 	there := map[int]*gpt.Partition{}
 	for _, p := range t.Partitions {
 		if p.Type != gpt.Unused {
