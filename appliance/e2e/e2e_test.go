@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -33,7 +34,22 @@ func open(t *testing.T, users ...string) *scene {
 		s.taps[u] = capture.Start(t, s.hosts[u])
 	}
 	s.box = boxtest.Start(t, lab, boxtest.Config{Users: users})
+	t.Cleanup(s.explain)
 	return s
+}
+
+// explain lists what went over the wires, when a test has failed.
+func (s *scene) explain() {
+	if !s.t.Failed() {
+		return
+	}
+	for user, tap := range s.taps {
+		for stream, packets := range tap.RTP() {
+			first, last := packets[0], packets[len(packets)-1]
+			s.t.Logf("%s's wire: %s: %d packets of type %d to %d, %s to %s", user, stream, len(packets), first.Type, last.Type,
+				first.At.Format(time.StampMilli), last.At.Format(time.StampMilli))
+		}
+	}
 }
 
 // hertz is the tone that a user's phone plays: each differs from the others' harmonics.

@@ -19,24 +19,26 @@ func browser(t *testing.T) *http.Client {
 
 func TestTheImageStartsToACallServerAndItsPage(t *testing.T) {
 	tools(t, "qemu-system-x86_64", "mksquashfs", "mkfs.vfat", "mcopy")
-	starts(t, x86(), build(t, "qemu", "0.1.0"))
+	m := flash(t, x86(), build(t, "qemu", "0.1.0").image)
+	m.cable = newCable(t)
+	phonesOutside(t, setUp(t, m, m.starts()))
 }
 
 func TestTheARMImageStartsToo(t *testing.T) {
 	long(t)
 	tools(t, "qemu-system-aarch64")
-	starts(t, arm64(), build(t, "arm64", "0.1.0"))
+	flash(t, arm64(), build(t, "arm64", "0.1.0").image).starts()
 }
 
-func starts(t *testing.T, k kind, b made) {
+// starts switches a new box on, sees that it does what it is for, and returns its set-up code.
+func (m *machine) starts() (code string) {
+	t := m.t
 	t.Helper()
-	m := flash(t, k, b.image)
 	m.on()
 	m.until(`stage1: \d+ modules, 0 refused`, patience)
 	m.until(`a port has its name" port=eth0 at=\S*pci`, patience)
 	// The network is made by netd, with an address by DHCP: nothing of it is in the image.
-	m.until(`Page: +https://10\.0\.2\.15`, patience)
-	m.until(`Set-up code: \S+`, patience)
+	code = m.setupCode()
 	if line, err := m.options(patience); err != nil || line != "SIP/2.0 200 OK" {
 		t.Errorf("OPTIONS: %q, %v", line, err)
 	}
@@ -52,4 +54,5 @@ func starts(t *testing.T, k kind, b made) {
 	if text := m.serial.text(); strings.Contains(text, "level=ERROR") {
 		t.Error("something is wrong on the console")
 	}
+	return code
 }

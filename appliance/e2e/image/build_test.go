@@ -48,7 +48,7 @@ func build(t *testing.T, board, version string, more ...string) made {
 	args := append([]string{"run", "./image/build", "-board", board, "-version", version, "-out", dir}, more...)
 	cmd := exec.CommandContext(t.Context(), "go", args...)
 	cmd.Dir = root
-	if out, err := cmd.CombinedOutput(); err != nil {
+	if out, err := outside(cmd).CombinedOutput(); err != nil {
 		t.Fatalf("build %s %s: %v\n%s", board, version, err, out)
 	}
 	base := filepath.Join(dir, "sanchar-"+board+"-"+version)

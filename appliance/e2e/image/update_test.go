@@ -127,7 +127,7 @@ func TestVersionsComeAndGo(t *testing.T) {
 	o := setUp(t, m, m.setupCode())
 	two := build(t, "qemu", "2.0.0", "-min-version", "1.0.0").update
 	o.refuses(two)
-	o.install(two)
+	o.byPage(t, two, "2.0.0")
 	m.until("this version is on trial", patience)
 	m.until("this version is well and stays", 2*patience)
 	if st := o.state(); st.Version != "2.0.0" || st.Slot != "b" || st.Trial != nil || len(st.Failed) != 0 {
@@ -196,7 +196,7 @@ func program(t *testing.T, folder string) string {
 	path := filepath.Join(t.TempDir(), "program")
 	cmd := exec.CommandContext(t.Context(), "go", "build", "-o", path, folder)
 	cmd.Dir, cmd.Env = root, append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
+	if out, err := outside(cmd).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	return path

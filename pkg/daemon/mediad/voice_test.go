@@ -268,6 +268,49 @@ func TestPCMUAndOpusHearEachOther(t *testing.T) {
 	}
 }
 
+// A party is sent nothing of a format that it never heard of, even from one that speaks while the box is
+// told who that is: some phones take all that follows for late.
+func TestNobodyIsSentTheOthersFormat(t *testing.T) {
+	t.Parallel()
+	c := start(t)
+	a, b := newPhone(t, "127.0.50.15"), newPhone(t, "127.0.50.16")
+	for n := range 20 {
+		id := fmt.Sprint("call ", n)
+		la, lb := a.leg("a"), b.leg("b")
+		la.Streams[0].Formats, lb.Streams[0].Formats = pcmuFormats[:1], opusFormats[:1]
+		offered, err := c.Offer(t.Context(), ctl.MediaOffer{Session: id, Leg: la, Peer: ctl.MediaLeg{ID: "b", Local: netip.MustParseAddr(ours)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			for seq := uint16(0); ctx.Err() == nil; seq++ {
+				p := binary.BigEndian.AppendUint16([]byte{0x80, 96}, seq)
+				p = append(p, make([]byte, 48)...)
+				_, _ = b.conn.WriteToUDPAddrPort(p, offered.Peer[0].RTP) // the other end looks at what came
+			}
+		})
+		err = c.Answer(t.Context(), ctl.MediaAnswer{Session: id, Leg: lb, Peer: "a"})
+		buf := make([]byte, 2048)
+		_ = a.conn.SetReadDeadline(time.Now().Add(100 * time.Millisecond)) // it is a socket
+		for {
+			size, _, readErr := a.conn.ReadFromUDPAddrPort(buf)
+			if readErr != nil {
+				break
+			}
+			if p := header.Packet(buf[:size]); header.Classify(p) == header.RTP && p.PayloadType() != 0 {
+				t.Fatalf("call %d: type %d was sent to a phone that takes type 0", n, p.PayloadType())
+			}
+		}
+		stop()
+		wg.Wait()
+		if _, endErr := c.CloseSession(t.Context(), ctl.MediaClose{Session: id}); err != nil || endErr != nil {
+			t.Fatal(err, endErr)
+		}
+	}
+}
+
 // A party that is sent nothing gets comfort, which ends when the other speaks; and what is played.
 func TestASilentPartyHearsComfortAndSounds(t *testing.T) {
 	t.Parallel()

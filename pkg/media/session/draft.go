@@ -318,9 +318,9 @@ func (d *draft) route(now int64) error {
 			if other := l.other(i); other != nil {
 				r.To, r.Media, r.Types = other.relay, flows(st, other), types(st, other)
 			}
-			if st.route.To == r.To { // else it is tuned anew
-				r.Tapped = st.route.Tapped
-			}
+			// Until it is tuned anew nothing of a format that the other never heard of gets to it: some phones
+			// take all that follows for late.
+			r.Tapped = st.route.To == r.To && st.route.Tapped || st.transcodedTo(l.other(i))
 			st.route = r
 			st.relay.SetRoute(r)
 		}

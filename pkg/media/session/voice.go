@@ -50,6 +50,11 @@ func (st *stream) sayable() bool {
 	return st.said != nil && strings.EqualFold(st.kind, "audio") && st.readable() && wants(st.said) && receives(st.said.Direction)
 }
 
+// transcodedTo reports whether what the party says is to be transcoded for another.
+func (st *stream) transcodedTo(other *stream) bool {
+	return other != nil && st.said != nil && flows(st, other) && st.readable() && other.sayable() && transcode.PlanOf(st.said, other.said).Transcode
+}
+
 // passes reports whether the party checks connectivity with the other and not with the box: what it hears
 // may come by another way, and must not be mixed with what the box says.
 func (st *stream) passes() bool { return st.said != nil && st.said.ICE.Ufrag != "" && st.agent == nil }
