@@ -30,14 +30,10 @@ type machine struct {
 	t         *testing.T
 	kind      kind
 	disk      string
-	}, append(slices.Clone(m.kind.args), m.more...)...)
-	if m.kind.code != "" {
-		args = append(args, "-drive", "if=pflash,format=raw,unit=0,readonly=on,file="+m.kind.code, "-drive", "if=pflash,format=raw,unit=1,file="+m.vars)
-	}
-	if m.cable != nil {
-		args = append(args, m.cable.args()...)
-		args = append(args, "-object", "filter-dump,id=f0,netdev=n0,file="+m.dump())
-	}
+	vars      string   // what the firmware keeps
+	page, sip string   // addresses on this machine that lead to the box
+	cable     *cable   // in its second port, if any
+	more      []string // of QEMU, for what else is plugged in
 
 	cmd    *exec.Cmd
 	serial *serial
@@ -111,18 +107,14 @@ func (m *machine) on() {
 		"-drive", "if=none,id=d0,format=raw,file=" + m.disk, "-device", "virtio-blk-pci,drive=d0",
 		"-netdev", "user,id=n0,hostfwd=tcp:" + m.page + "-:443,hostfwd=udp:" + m.sip + "-:5060", "-device", m.kind.nic + ",netdev=n0",
 		"-device", "virtio-rng-pci",
-<<<<<<< HEAD
 	}, append(slices.Clone(m.kind.args), m.more...)...)
 	if m.kind.code != "" {
 		args = append(args, "-drive", "if=pflash,format=raw,unit=0,readonly=on,file="+m.kind.code, "-drive", "if=pflash,format=raw,unit=1,file="+m.vars)
 	}
-=======
-	}, m.kind.args...)
 	if m.cable != nil {
 		args = append(args, m.cable.args()...)
 		args = append(args, "-object", "filter-dump,id=f0,netdev=n0,file="+m.dump())
 	}
->>>>>>> main
 	m.serial = &serial{changed: make(chan struct{}, 1)}
 	m.cmd = exec.CommandContext(context.WithoutCancel(m.t.Context()), m.kind.program, args...)
 	var faults bytes.Buffer
