@@ -136,7 +136,8 @@ func zip(data []byte) ([]byte, error) {
 		return nil, err
 	}
 	_, err = w.Write(data)
-	return packed.Bytes(), errors.Join(err, w.Close())
+	err = errors.Join(err, w.Close())
+	return packed.Bytes(), err // which Close has completed
 }
 
 func (b *builder) image() error {
