@@ -75,8 +75,13 @@ func Of(firmware string) (Layout, error) {
 		}, diskHead}, nil
 	case Pi:
 		return Layout{Pi, []Part{
-			{1, Boot, piBootMB, true}, {2, BootA, piSlotMB, true}, {3, BootB, piSlotMB, true},
-			{6, RootA, RootMB, false}, {7, RootB, RootMB, false}, {5, Identity, IdentityMB, false}, {4, Data, 0, false},
+			{1, Boot, piBootMB, true},
+			{2, BootA, piSlotMB, true},
+			{3, BootB, piSlotMB, true},
+			{6, RootA, RootMB, false},
+			{7, RootB, RootMB, false},
+			{5, Identity, IdentityMB, false},
+			{4, Data, 0, false},
 		}, diskHead}, nil
 	}
 	return Layout{}, fmt.Errorf("there is no layout for firmware %q", firmware)
