@@ -69,6 +69,7 @@ func grow(mount string) error {
 	end := uint64(size/sector) - 2048 // the copy of the table is behind it
 	if end > part.End+growLeast/sector {
 		part.End, part.Size = end, 0
+		table.Resize(uint64(size)) // its copy goes to the end of the disk, out of the way of the data
 		if err := table.Write(f, size); err != nil {
 			return fmt.Errorf("table of partitions: %w", err)
 		}

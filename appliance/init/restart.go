@@ -13,16 +13,23 @@ import (
 	"github.com/coraltele/sanchar/pkg/firmware/oneshot"
 )
 
-// next prepares a restart: which partition the firmware is to be told to start once, 0 where it finds out by
+// next prepares a restart: which partition the firmware is to be asked to start once, 0 where it finds out by
 // itself. When it fails the restart is a plain one, which starts what is good.
 func (s *starter) next() (partition int) {
 	if s.slot == "" {
 		return 0
 	}
-	err := s.part.Write(s.at, func(boot string) (err error) {
-		partition, err = install.Next(boot, s.slot)
+	waits := false
+	err := s.part.Read(s.at, func(boot string) (err error) {
+		waits, err = install.Waits(boot, s.slot)
 		return err
 	})
+	if err == nil && waits { // the boot partition is written only when there is a reason
+		err = s.part.Write(s.at, func(boot string) (err error) {
+			partition, err = install.Next(boot, s.slot)
+			return err
+		})
+	}
 	if err != nil {
 		s.log.Error("the version that was installed cannot be started", "err", err)
 		return 0
@@ -30,8 +37,7 @@ func (s *starter) next() (partition int) {
 	return partition
 }
 
-// waiting reports whether a version was installed that has not been started yet, as after a power cut, and that
-// starts only when we ask for it.
+// waiting is next at the start of the box: a version may have been installed and never started, for the power was cut.
 func (s *starter) waiting() (partition int) {
 	s.mu.Lock()
 	trial := s.trial != nil

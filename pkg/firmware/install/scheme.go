@@ -22,7 +22,7 @@ type scheme interface {
 	activate(boot string, e Entry) error
 	// keep makes a slot start from now on.
 	keep(boot, slot string) error
-	next(boot, slot string, all []Entry) (partition int, err error)
+	asked() bool // for a version on trial, by our init; else the firmware starts it by itself
 }
 
 // schemeOf finds how a box is started by its boot partition.
@@ -49,11 +49,11 @@ func ImageOf(version string) string {
 	return filepath.Join(counterFolder, Entry{Version: version, Slot: "a", Left: -1}.name())
 }
 
-func (counter) folder() string                                { return counterFolder }
-func (counter) tries() int                                    { return counterTries }
-func (counter) judge(string, []Entry) error                   { return nil }
-func (counter) keep(string, string) error                     { return nil }
-func (counter) next(string, string, []Entry) (_ int, _ error) { return 0, nil }
+func (counter) folder() string              { return counterFolder }
+func (counter) tries() int                  { return counterTries }
+func (counter) judge(string, []Entry) error { return nil }
+func (counter) keep(string, string) error   { return nil }
+func (counter) asked() bool                 { return false }
 
 func (c counter) receive(t *Target, w *writer, p manifest.Part) error {
 	return t.Mount(func(boot string) error {

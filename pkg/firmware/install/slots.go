@@ -104,7 +104,10 @@ func Bless(boot, slot string) error {
 	good := e
 	good.Left, good.Done = -1, 0
 	s := schemeOf(boot)
-	return errors.Join(s.keep(boot, slot), rename(boot, s, good))
+	if err := s.keep(boot, slot); err != nil {
+		return err
+	}
+	return rename(boot, s, good)
 }
 
 // Reject says that the image in a slot is not good, whatever tries it has still: the other one starts.
@@ -132,15 +135,30 @@ func Failed(all []Entry) []Entry {
 	return slices.DeleteFunc(slices.Clone(all), func(e Entry) bool { return e.Left != 0 })
 }
 
-// Next says which partition the firmware is to be told to start, once, at the restart that comes; 0 is for a
-// firmware that finds out by itself. slot is the one that runs. The try is used up with that: a version that
-// does not come as far as its init is not tried again.
+// Waits reports whether the slot that does not run has a version that starts only when the firmware is asked for it.
+func Waits(boot, slot string) (bool, error) {
+	all, err := Entries(boot)
+	e, ok := Running(all, other(slot))
+	return err == nil && ok && e.Left > 0 && schemeOf(boot).asked(), err
+}
+
+// Next uses up a try of a version that waits, and says which partition the firmware is to be asked for. A version
+// that does not come as far as its init is so not tried again.
 func Next(boot, slot string) (partition int, err error) {
 	all, err := Entries(boot)
 	if err != nil {
 		return 0, err
 	}
-	return schemeOf(boot).next(boot, slot, all)
+	e, ok := Running(all, other(slot))
+	if s := schemeOf(boot); ok && e.Left > 0 && s.asked() {
+		used := e
+		used.Left, used.Done = e.Left-1, e.Done+1
+		if err := rename(boot, s, used); err != nil {
+			return 0, err
+		}
+		return partitionOf(e.Slot)
+	}
+	return 0, nil
 }
 
 // rename changes what the name of an image says, to what its entry does.

@@ -33,6 +33,7 @@ const (
 
 func (tryboot) folder() string { return tryFolder }
 func (tryboot) tries() int     { return tryTries }
+func (tryboot) asked() bool    { return true }
 
 // slots are those of boot partitions by their numbers.
 func trySlots() (map[int]string, error) {
@@ -141,17 +142,4 @@ func (tryboot) keep(boot, slot string) error {
 		return err
 	}
 	return fsx.WriteFile(filepath.Join(boot, autoboot), text, 0o644)
-}
-
-func (y tryboot) next(boot, slot string, all []Entry) (partition int, err error) {
-	e, ok := Running(all, other(slot))
-	if !ok || e.Left <= 0 {
-		return 0, nil
-	}
-	used := e
-	used.Left, used.Done = e.Left-1, e.Done+1
-	if err := rename(boot, y, used); err != nil {
-		return 0, err
-	}
-	return partitionOf(e.Slot)
 }
