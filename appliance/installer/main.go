@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"strings"
 	"time"
 
@@ -73,8 +74,22 @@ func run(t *terminal) error {
 	if err != nil {
 		return fmt.Errorf("install on %s: %w", j.Disk.Name, err)
 	}
+	if err := announce(j); err != nil {
+		t.say("The box's firmware was not told of the disk: choose it in its boot menu if it does not start. (%v)", err)
+	}
 	t.say("\nSanchar %s is on %s. Take the stick out, press Enter, and switch the box on again.", m.Version, j.Disk.Name)
 	return nil
+}
+
+// announce tells the firmware, where that can be told, that the disk starts.
+func announce(j *setup.Job) error {
+	const vars = "/sys/firmware/efi/efivars"
+	if j.Layout.Firmware == layout.UEFI {
+		if err := unix.Mount("efivarfs", vars, "efivarfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
+			return err
+		}
+	}
+	return setup.Announce(vars, runtime.GOARCH, j.Layout, j.Disk.Size)
 }
 
 // prepare reads what the medium has and for which boxes it is.
