@@ -68,6 +68,7 @@ func sections() []section {
 		{"junk", measureJunk},
 		{"relay", measureRelay},
 		{"search", measureSearch},
+		{"image", measureImage},
 	}
 }
 

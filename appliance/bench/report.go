@@ -37,7 +37,7 @@ func newReport(o options) *report {
 	r := &report{}
 	fmt.Fprintf(&r.text, "# What the box costs, beside Kamailio and rtpengine\n\n")
 	fmt.Fprintf(&r.text, "Made by `go run ./appliance/bench -write %s`. Only ratios within one run carry over to another machine or day.\n\n", o.write)
-	fmt.Fprintf(&r.text, "- commit %s, %s\n- %s\n- peers: %s; %s\n", commit(), time.Now().UTC().Format(time.DateOnly), machine(),
+	fmt.Fprintf(&r.text, "- commit %s, %s\n- %s\n- peers: %s; %s\n", commit(), time.Now().UTC().Format(time.DateOnly), hardware(),
 		firstLine("/usr/sbin/kamailio", "-v"), firstLine("/usr/bin/rtpengine", "--version"))
 	if o.quick {
 		fmt.Fprint(&r.text, "- a quick run: its figures mean little\n")
@@ -77,8 +77,8 @@ func firstLine(name string, args ...string) string {
 	return name[strings.LastIndexByte(name, '/')+1:] + " " + strings.TrimSpace(line)
 }
 
-// machine says what it ran on, and not where.
-func machine() string {
+// hardware says what it ran on, and not where.
+func hardware() string {
 	kernel := "unknown kernel"
 	var u unix.Utsname
 	if unix.Uname(&u) == nil {

@@ -33,6 +33,7 @@ func say(format string, args ...any) { fmt.Fprintf(os.Stderr, "stage1: "+format+
 
 // run returns only when it fails.
 func run() error {
+	say("the kernel has started")
 	if err := early.Mount(); err != nil {
 		return err
 	}

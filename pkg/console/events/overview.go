@@ -30,6 +30,8 @@ type Overview struct {
 	Streams       int            `json:"streams" doc:"media streams"`
 	RecordsQueued int            `json:"records_queued" doc:"written by switchd, not yet taken by the archive"`
 	DiskFree      uint64         `json:"disk_free" doc:"bytes that are free for records"`
+	MemoryUsed    uint64         `json:"memory_used" doc:"bytes of the machine's memory that are not available, whoever has them"`
+	MemoryTotal   uint64         `json:"memory_total" doc:"bytes of memory that the machine has"`
 	Daemons       []Daemon       `json:"daemons"`
 	Alarms        []Alarm        `json:"alarms"`
 	Listeners     []ctl.Listener `json:"listeners" doc:"open SIP ports"`
@@ -56,8 +58,12 @@ type Own struct {
 	Version  string
 	Started  time.Time
 	DiskFree uint64
+	Memory   Memory
 	Alarms   []ctl.Alarm
 }
+
+// Memory is that of the whole machine, in bytes.
+type Memory struct{ Used, Total uint64 }
 
 // poll asks all daemons at once.
 func (h *Hub) poll(ctx context.Context) Overview {
@@ -81,6 +87,7 @@ func (h *Hub) poll(ctx context.Context) Overview {
 	o := Overview{
 		At: time.Now().UTC(), Domain: sw.Domain, Users: sw.Users, Registrations: sw.Registrations, Calls: sw.Calls,
 		Sessions: md.Sessions, Streams: md.Streams, RecordsQueued: sw.RecordsQueued, DiskFree: own.DiskFree,
+		MemoryUsed: own.Memory.Used, MemoryTotal: own.Memory.Total,
 		Listeners: append([]ctl.Listener{}, sw.Listeners...), Addresses: reachable(links), Alarms: []Alarm{},
 		Daemons: []Daemon{
 			{Name: switchd, Up: swErr == nil, Version: sw.Version, Started: sw.Started},

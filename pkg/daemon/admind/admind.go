@@ -183,7 +183,11 @@ func (d *Daemon) own() events.Own {
 	if err != nil {
 		d.cfg.Log.Error("free space is not known", "err", err)
 	}
-	return events.Own{Version: d.cfg.Version, Started: d.started, DiskFree: free, Alarms: d.alarms()}
+	memory, err := memoryOf("/proc/meminfo")
+	if err != nil {
+		d.cfg.Log.Error("memory is not known", "err", err)
+	}
+	return events.Own{Version: d.cfg.Version, Started: d.started, DiskFree: free, Memory: memory, Alarms: d.alarms()}
 }
 
 // stored tells of records that the archive has.

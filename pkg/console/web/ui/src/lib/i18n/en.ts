@@ -113,6 +113,7 @@ export const en = {
   'overview.waiting': 'Asking the box how it is…',
   'overview.skew': 'The clocks of this computer and of the box differ by {by}. Times in the logs are those of the box: check which clock is right.',
   'overview.disk': '{free} free for records',
+  'overview.memory': '{used} of {total} memory used',
   'overview.queued': '{n} record is waiting to be stored | {n} records are waiting to be stored',
   'tile.devices': 'Registered devices',
   'tile.calls': 'Calls now',
