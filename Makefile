@@ -68,7 +68,7 @@ unit: ui ## tests beside the code
 race: ui ## the same under the race detector
 	$(GO) test -race -timeout 30m $$($(GO) list ./... | grep -v /appliance/e2e)
 
-image: ui prompts image-deps ## the image and the signed update of a kind of box: make image BOARD=qemu IMAGE_VERSION=1.4.2
+image: ui prompts image-deps ## image, signed update and installer of a kind of box: make image BOARD=qemu IMAGE_VERSION=1.4.2
 	$(GO) run ./image/build -board $(BOARD) -version $(IMAGE_VERSION) -out $(IMAGE_OUT)
 
 image-test: ui prompts image-deps ## the images in QEMU: versions that come and go, power cuts, ARM; takes an hour or two
