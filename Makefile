@@ -14,7 +14,7 @@ GOFUMPT     := $(GO) run mvdan.cc/gofumpt@v0.12.0
 STATICCHECK := $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 # Debian packages of the peers that tests and benchmarks talk to.
-PEERS := linphone-cli baresip-core sip-tester kamailio rtpengine-daemon tshark sox espeak-ng ffmpeg chromium iproute2 nftables openssl sqlite3 udhcpc user-mode-linux coturn
+PEERS := linphone-cli baresip-core baresip-ffmpeg sip-tester kamailio rtpengine-daemon tshark sox espeak-ng ffmpeg chromium iproute2 nftables openssl sqlite3 udhcpc user-mode-linux coturn
 
 # Debian packages that build an image, and start it.
 IMAGE_PEERS := squashfs-tools mtools dosfstools e2fsprogs kmod qemu-system-x86 qemu-system-arm ovmf qemu-efi-aarch64 gdisk device-tree-compiler

@@ -22,6 +22,7 @@ func planes() map[string]plane {
 		"rtp": {rank: 2, pure: true, line: []string{
 			"header", "rtcp", "stats",
 			"g711", "g722", "opus", "resample", "plc", "jitter", "tone", "dtmf", "wav", "oggopus", "webm", "codec",
+			"bits", "avc", "av1", "mp4",
 		}},
 		"record": {rank: 2, pure: true},
 		"platform": {rank: 3, line: []string{

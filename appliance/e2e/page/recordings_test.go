@@ -42,11 +42,16 @@ func wavOf(seconds int) []byte {
 // recorded hands a recording of a call to the box, as mediad does.
 func (b *box) recorded(call record.Call, seconds int) ctl.RecordingHead {
 	b.t.Helper()
-	data := wavOf(seconds)
+	return b.taken(call, seconds, "audio/wav", wavOf(seconds))
+}
+
+// taken hands a file of some type over.
+func (b *box) taken(call record.Call, seconds int, contentType string, data []byte) ctl.RecordingHead {
+	b.t.Helper()
 	sum := sha256.Sum256(data)
 	left, right := bytes.Repeat([]byte{120, 180, 90, 160}, 250), bytes.Repeat([]byte{0, 0, 110, 150}, 250)
 	head := ctl.RecordingHead{
-		ID: ids.Record(call.Answer), ContentType: "audio/wav", Size: int64(len(data)), SHA256: sum[:], Start: call.Answer,
+		ID: ids.Record(call.Answer), ContentType: contentType, Size: int64(len(data)), SHA256: sum[:], Start: call.Answer,
 		End: call.Answer.Add(time.Duration(seconds) * time.Second), Duration: time.Duration(seconds) * time.Second, Peaks: [2][]byte{left, right},
 		About: map[string]string{
 			ctl.AboutCall: call.ID, ctl.AboutCaller: "asha.rao", ctl.AboutCallerNumber: "201", ctl.AboutCallee: "vikram", ctl.AboutCalleeNumber: "202", ctl.AboutWhy: "policy",

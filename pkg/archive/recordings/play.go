@@ -69,8 +69,8 @@ func extension(contentType string) string {
 		return ".wav"
 	case "video/webm":
 		return ".webm"
-	case "video/x-matroska":
-		return ".mkv"
+	case "video/mp4":
+		return ".mp4"
 	}
 	return ""
 }
@@ -84,14 +84,11 @@ func (s *Recordings) Erase(ctx context.Context, id, by string) (record.Recording
 	if rec.File == "" {
 		return rec, errErased()
 	}
-	// The record first: a crash in between leaves a file that nobody can reach and that ends in its time.
+	// The record first: a crash in between leaves a file that nobody can reach, and that is erased at the next start.
 	file := rec.File
 	rec.File, rec.Erased, rec.ErasedBy, rec.Left, rec.Right = "", time.Now().UTC(), by, nil, nil
 	if err := s.store(ctx, rec); err != nil {
 		return rec, err
 	}
-	if _, err := s.cfg.Vault.Remove(file); err != nil && problem.Of(err).Kind != problem.Missing {
-		return rec, err
-	}
-	return rec, nil
+	return rec, s.remove(file)
 }

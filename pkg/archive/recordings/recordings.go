@@ -48,15 +48,19 @@ type Config struct {
 
 // Recordings takes recordings and plays them. Its methods may be called from any goroutine.
 type Recordings struct {
-	cfg Config
+	cfg     Config
+	settled chan struct{} // closed when Run has ended
 
 	mu     sync.Mutex // guards what follows
 	taking map[string]bool
-	low    time.Time // since when the disk has no room for recordings; zero when it has
+	parted map[string]ctl.StoredFile // sound without a record, by the id of the recording
+	low    time.Time                 // since when the disk has no room for recordings; zero when it has
 }
 
 // New returns what keeps recordings.
-func New(cfg Config) *Recordings { return &Recordings{cfg: cfg, taking: map[string]bool{}} }
+func New(cfg Config) *Recordings {
+	return &Recordings{cfg: cfg, settled: make(chan struct{}), taking: map[string]bool{}, parted: map[string]ctl.StoredFile{}}
+}
 
 // Handle serves mediad on mux.
 func (s *Recordings) Handle(mux *http.ServeMux) {
@@ -88,6 +92,11 @@ func (s *Recordings) Take(ctx context.Context, head ctl.RecordingHead, body io.R
 		return problem.New(problem.Unavailable, "recording.busy", "this recording is on its way already", "wait for it")
 	}
 	defer s.leave(head.ID)
+	select {
+	case <-s.settled:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	switch e, err := s.cfg.Archive.Get(ctx, record.KindRecording, head.ID); {
 	case err == nil:
 		var was record.Recording
@@ -101,7 +110,10 @@ func (s *Recordings) Take(ctx context.Context, head ctl.RecordingHead, body io.R
 	case problem.Of(err).Kind != problem.Missing:
 		return err
 	}
-	f, err := s.keep(head, body)
+	f, kept, err := s.rejoin(head)
+	if err == nil && !kept {
+		f, err = s.keep(head, body)
+	}
 	if err != nil {
 		return err
 	}

@@ -216,7 +216,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	back, stopBack := context.WithCancel(context.WithoutCancel(ctx))
 	archive := make(chan error, 1)
 	go func() { archive <- d.archive.Run(back) }()
-	err = together(ctx, d.auth.Run, d.hub.Run, d.hooks.Run, d.vault.Run, d.heard.Run, d.cert.Run, d.followLinks, d.keepAlive, d.updates.Run,
+	err = together(ctx, d.auth.Run, d.hub.Run, d.hooks.Run, d.vault.Run, d.heard.Run, d.sounds.Run, d.cert.Run, d.followLinks, d.keepAlive, d.updates.Run,
 		func(ctx context.Context) error {
 			return ctl.Serve(ctx, d.cfg.socket("admin"), d.ownSocket(), d.cfg.Log)
 		},

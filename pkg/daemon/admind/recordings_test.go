@@ -3,12 +3,14 @@ package admind
 import (
 	"bytes"
 	"crypto/sha256"
+	"log/slog"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"testing"
 	"time"
 
+	"github.com/coraltele/sanchar/pkg/archive/vault"
 	"github.com/coraltele/sanchar/pkg/base/ids"
 	"github.com/coraltele/sanchar/pkg/base/problem"
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
@@ -109,4 +111,75 @@ func listen(t *testing.T, c *browser, head ctl.RecordingHead, data []byte) {
 	if len(log.Records) != 1 || !log.Records[0].OK || log.Records[0].Detail != "reason=a complaint" {
 		t.Errorf("%+v", log.Records)
 	}
+}
+
+// admind may be killed when it has the sound of a recording on disk and not yet its record, or when the record says
+// that the sound is erased and it is not yet: what is left is joined or erased at the next start.
+func TestWhatACrashPartsIsJoinedAgain(t *testing.T) {
+	t.Parallel()
+	b, _ := owned(t)
+	admin := ctl.NewAdmin(b.cfg.socket("admin"))
+	t.Cleanup(func() { _ = admin.Close() })
+	known, data := soundOf(100 << 10)
+	if err := admin.StoreRecording(t.Context(), known, bytes.NewReader(data)); err != nil {
+		t.Fatal(err)
+	}
+	b.stop()
+	half, other := known, known
+	half.ID, other.ID = ids.Record(time.Now()), ids.Record(time.Now().Add(time.Second))
+	files := b.crashed(data, known.ID, half.ID)
+	b.crashed(data[1:], other.ID)
+	b.run()
+	for _, head := range []ctl.RecordingHead{half, other} { // mediad has had no answer, and sends them again
+		if err := admin.StoreRecording(t.Context(), head, bytes.NewReader(data)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := b.browser()
+	c.header = ownerHeader(t, b)
+	var list struct{ Records []record.Recording }
+	blobs, err := filepath.Glob(filepath.Join(b.cfg.DataDir, "recordings", "files", "*"))
+	c.api(200, "GET", "/records/recordings", nil, &list)
+	if err != nil || len(list.Records) != 3 || len(blobs) != 3 {
+		t.Fatalf("%d recordings in %d files, %v", len(list.Records), len(blobs), err)
+	}
+	for _, rec := range list.Records {
+		if rec.ID == half.ID && rec.File != files[1] {
+			t.Error("sound that was there was kept again")
+		}
+		var way struct{ Address string }
+		c.api(200, "POST", "/recordings/"+rec.ID+"/listen", m{"reason": "a test"}, &way)
+		if got := c.api(200, "GET", way.Address, nil, nil); !bytes.Equal(got.body, data) {
+			t.Errorf("%s has %d bytes of sound", rec.ID, len(got.body))
+		}
+	}
+}
+
+// crashed leaves sound behind that has no record, of recordings with these ids.
+func (b *box) crashed(data []byte, ids ...string) (files []string) {
+	b.t.Helper()
+	v, err := vault.Open(vault.Config{
+		Dir: filepath.Join(b.cfg.DataDir, "recordings"), KeyFile: filepath.Join(b.cfg.DataDir, "recordings.key"), Log: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	for _, id := range ids {
+		up, err := v.Begin(vault.Claim{OwnerID: "recordings", Owner: "recordings", MaxSize: 1 << 30, Quota: 1 << 40, Valid: time.Hour})
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		if _, err := up.Write(data); err != nil {
+			b.t.Fatal(err)
+		}
+		f, err := up.Finish(id, "audio/ogg")
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		files = append(files, f.ID)
+	}
+	if err := v.Close(); err != nil {
+		b.t.Fatal(err)
+	}
+	return files
 }

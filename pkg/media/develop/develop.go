@@ -36,7 +36,7 @@ type developer struct {
 	next     int64 // slot to be written
 	slots    int64 // of the file
 	peaks    [2]peaks
-	pictures *webmFile // nil if there are none
+	pictures *movie // nil if there are none
 	rest     func()
 }
 
@@ -87,9 +87,9 @@ func Develop(f *Film, w File, rest func()) (ctl.RecordingHead, error) {
 func (d *developer) open(w File, s *scan) (contentType string, err error) {
 	switch {
 	case len(s.pictures) > 0:
-		d.pictures, err = newWebM(w, d.rate, s.pictures)
+		d.pictures, contentType, err = newMovie(w, d.rate, s.pictures)
 		d.out = d.pictures
-		return "video/webm", err
+		return contentType, err
 	case s.about.Format == FormatWAV:
 		d.out, err = newWAV(w, d.rate, d.slots)
 		return "audio/wav", err

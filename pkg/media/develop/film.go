@@ -1,5 +1,5 @@
-// Package develop makes the sound file of a recording of the packets that were kept: each party on its
-// channel, every packet at the time at which it was spoken.
+// Package develop makes the file of a recording of the packets that were kept: each party on its channel,
+// every packet at the time at which it was spoken, and the pictures of each as a track.
 package develop
 
 import (
@@ -158,14 +158,16 @@ func (f *Film) scan() (s scan, err error) {
 			s.look(formats[id], e.Data)
 			if p := videos[id]; p != nil && header.Packet(e.Data).Valid(false) {
 				p.put(e.Data, at)
-				p.done = nil // they are made again when they are written
-				if p.width > 0 {
-					s.pictures[id] = p
-				}
+				p.drop()
 			}
 		}
 		return nil
 	})
+	for id, p := range videos {
+		if p.flush(); p.seen() {
+			s.pictures[id] = p
+		}
+	}
 	if err == nil && !any {
 		err = ErrEmpty
 	}

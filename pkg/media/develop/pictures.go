@@ -2,17 +2,12 @@ package develop
 
 import (
 	"bytes"
-	"encoding/binary"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/pion/rtp/codecs"
-	"github.com/pion/rtp/codecs/vp9"
-
 	"github.com/coraltele/sanchar/pkg/media/reel"
 	"github.com/coraltele/sanchar/pkg/rtp/header"
-	"github.com/coraltele/sanchar/pkg/rtp/webm"
 )
 
 const (
@@ -22,57 +17,69 @@ const (
 	maxHeld = 32
 )
 
-// picture is one of a party's video.
-type picture struct {
-	at   time.Duration
-	key  bool
-	data []byte
-}
-
-// pictures puts the pictures of a track together.
+// pictures puts the pictures of a track together: those of each codec that a party sends in a lane.
 type pictures struct {
 	formats []reel.Format
-	codec   webm.Codec // of the first picture that stands alone; others are left out
-	width   int
-	height  int
+	lanes   []*lane // in the order in which their codecs came
 
 	held    []waiting // packets from the next one on, in order of their numbers
 	started bool
 	next    uint16 // number of the packet that is awaited
 	ssrc    uint32
-	data    []byte // of the picture that is put together
-	whole   bool   // none of it was lost
-	stamp   uint32
-	at      time.Duration
-	intact  bool // all pictures since the last one that stands alone are there
-	done    []picture
 }
 
 func newPictures(t *reel.Track) *pictures { return &pictures{formats: t.Formats} }
 
-// codecOf returns the codec of a packet, "" for one that we cannot put together.
-func (v *pictures) codecOf(p header.Packet) webm.Codec {
+// again returns what puts the same pictures together once more, with what is known of them now.
+func (v *pictures) again() *pictures {
+	fresh := &pictures{formats: v.formats}
+	for _, l := range v.lanes {
+		fresh.lanes = append(fresh.lanes, &lane{encoding: l.encoding, coder: l.coder.again(), look: l.look})
+	}
+	return fresh
+}
+
+// seen reports whether there is a picture to begin with.
+func (v *pictures) seen() bool {
+	return slices.ContainsFunc(v.lanes, func(l *lane) bool { return l.look.width > 0 })
+}
+
+// drop forgets the pictures that are there: they are made again when they are written.
+func (v *pictures) drop() {
+	for _, l := range v.lanes {
+		l.done = nil
+	}
+}
+
+// lane returns where a packet goes, nil if we cannot put its codec together.
+func (v *pictures) lane(p header.Packet) *lane {
 	i := slices.IndexFunc(v.formats, func(f reel.Format) bool { return f.PayloadType == p.PayloadType() })
 	if i < 0 {
-		return ""
+		return nil
 	}
-	switch strings.ToUpper(v.formats[i].Encoding) {
-	case "VP8":
-		return webm.VP8
-	case "VP9":
-		return webm.VP9
+	f := &v.formats[i]
+	encoding := strings.ToUpper(f.Encoding)
+	if at := slices.IndexFunc(v.lanes, func(l *lane) bool { return l.encoding == encoding }); at >= 0 {
+		return v.lanes[at]
 	}
-	return ""
+	coder := newCoder(encoding, f.Params)
+	if coder == nil {
+		return nil
+	}
+	l := &lane{encoding: encoding, coder: coder}
+	v.lanes = append(v.lanes, l)
+	return l
 }
 
 // put takes a packet in.
 func (v *pictures) put(p header.Packet, at time.Duration) {
-	if v.codecOf(p) == "" {
+	if v.lane(p) == nil {
 		return
 	}
 	if !v.started || v.ssrc != p.SSRC() {
-		v.started, v.ssrc, v.next, v.held = true, p.SSRC(), p.Sequence(), nil
-		v.data, v.whole, v.intact = nil, false, false
+		v.flush()
+		v.started, v.ssrc, v.next = true, p.SSRC(), p.Sequence()
+		v.lose()
 	}
 	if int16(p.Sequence()-v.next) < 0 {
 		return // doubled, or too late
@@ -81,83 +88,46 @@ func (v *pictures) put(p header.Packet, at time.Duration) {
 	for i > 0 && int16(p.Sequence()-v.held[i-1].packet.Sequence()) < 0 {
 		i--
 	}
+	if i > 0 && p.Sequence() == v.held[i-1].packet.Sequence() {
+		return
+	}
 	v.held = slices.Insert(v.held, i, waiting{bytes.Clone(p), at})
 	for len(v.held) > 0 && (v.held[0].packet.Sequence() == v.next || len(v.held) > maxHeld) {
-		w := v.held[0]
-		v.held = v.held[1:]
-		if w.packet.Sequence() != v.next {
-			v.whole, v.intact = false, false // until a picture stands alone again
-		}
-		v.next = w.packet.Sequence() + 1
-		v.add(w)
+		v.take()
 	}
 }
 
-// add adds a packet to the picture that it is of.
-func (v *pictures) add(w waiting) {
-	p := w.packet
-	payload, begins, err := v.unpack(p)
-	if err != nil {
-		v.whole = false
-		return
-	}
-	if begins && (p.Timestamp() != v.stamp || len(v.data) == 0) {
-		v.data, v.whole, v.stamp, v.at = v.data[:0], true, p.Timestamp(), w.at
-	}
-	if p.Timestamp() != v.stamp || len(v.data)+len(payload) > maxPicture {
-		v.whole = false
-	}
-	v.data = append(v.data, payload...)
-	if p.Marker() { // the last of the picture
-		v.finish(v.codecOf(p))
-		v.data = v.data[:0]
+// release gives up waiting for packets that others overtook before a time.
+func (v *pictures) release(before time.Duration) {
+	for len(v.held) > 0 && v.held[0].at <= before {
+		v.take()
 	}
 }
 
-// unpack returns what a packet has of a picture, and whether that is its beginning (RFC 7741 §4.2,
-// RFC 9628 §4.2).
-func (v *pictures) unpack(p header.Packet) (payload []byte, begins bool, err error) {
-	if v.codecOf(p) == webm.VP9 {
-		var d codecs.VP9Packet
-		payload, err = d.Unmarshal(p.Payload())
-		return payload, d.B, err
+// take gives the first packet that is held to its lane.
+func (v *pictures) take() {
+	w := v.held[0]
+	v.held = v.held[1:]
+	if w.packet.Sequence() != v.next {
+		v.lose()
 	}
-	var d codecs.VP8Packet
-	payload, err = d.Unmarshal(p.Payload())
-	return payload, d.S == 1 && d.PID == 0, err
+	v.next = w.packet.Sequence() + 1
+	v.lane(w.packet).add(w)
 }
 
-// finish ends a picture.
-func (v *pictures) finish(codec webm.Codec) {
-	if !v.whole || len(v.data) == 0 {
-		v.intact = false
-		return
-	}
-	width, height, key := size(codec, v.data)
-	if key {
-		v.intact = true
-		if v.width == 0 {
-			v.codec, v.width, v.height = codec, width, height
-		}
-	}
-	if v.intact && codec == v.codec { // what refers to something that is missing shows nothing but errors
-		v.done = append(v.done, picture{v.at, key, bytes.Clone(v.data)})
+// lose says that packets are missing: no picture is whole until one stands alone again.
+func (v *pictures) lose() {
+	for _, l := range v.lanes {
+		l.lose()
 	}
 }
 
-// size returns the size of a picture that stands alone.
-func size(codec webm.Codec, data []byte) (width, height int, key bool) {
-	if codec == webm.VP9 {
-		var h vp9.Header
-		if h.Unmarshal(data) != nil || h.NonKeyFrame || h.ShowExistingFrame {
-			return 0, 0, false
-		}
-		return int(h.Width()), int(h.Height()), h.Width() > 0 && h.Height() > 0
+// flush says that no packet comes any more.
+func (v *pictures) flush() {
+	for len(v.held) > 0 {
+		v.take()
 	}
-	// RFC 6386 §9.1: three bytes, then the start code and the size of a key frame.
-	if len(data) < 10 || data[0]&1 != 0 || !bytes.Equal(data[3:6], []byte{0x9d, 0x01, 0x2a}) {
-		return 0, 0, false
+	for _, l := range v.lanes {
+		l.finish()
 	}
-	width, height = int(binary.LittleEndian.Uint16(data[6:])&0x3fff), int(binary.LittleEndian.Uint16(data[8:])&0x3fff)
-	return width, height, width > 0 && height > 0
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/coraltele/sanchar/pkg/media/relay"
 	"github.com/coraltele/sanchar/pkg/media/transcode"
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
+	"github.com/coraltele/sanchar/pkg/rtp/avc"
 )
 
 // maxRecordings of a session: each party's policy may ask for one.
@@ -203,14 +204,15 @@ func (r *recording) tap(s *session) (old []*recorder.Tap, err error) {
 			return
 		}
 		wanted[st.relay] = true
-		if r.taps[st.relay] != nil && slices.Equal(st.taped, transcode.Told(st.said)) {
+		formats := taped(st.said)
+		if r.taps[st.relay] != nil && slices.Equal(st.taped, formats) {
 			return
 		}
 		if again := r.taps[st.relay]; again != nil { // of other formats: a track of its own
 			old = append(old, again)
 			delete(r.taps, st.relay)
 		}
-		st.recorded, st.taped = true, transcode.Told(st.said)
+		st.recorded, st.taped = true, formats
 		var tap *recorder.Tap
 		if tap, err = r.rec.Tap(s.loop, trackOf(l, st, channel), s.loop.Now()); err == nil {
 			r.taps[st.relay] = tap
@@ -228,10 +230,28 @@ func (r *recording) tap(s *session) (old []*recorder.Tap, err error) {
 
 func trackOf(l *leg, st *stream, channel uint8) reel.Track {
 	track := reel.Track{Leg: l.id, Channel: channel, Kind: strings.ToLower(st.kind)}
-	for _, f := range transcode.Told(st.said) {
+	for _, f := range st.taped {
 		track.Formats = append(track.Formats, reel.Format{
 			PayloadType: f.PayloadType, Encoding: f.Encoding, ClockRate: f.ClockRate, Channels: f.Channels, Params: f.Params,
 		})
 	}
 	return track
+}
+
+// taped is what a party sends. Parameter sets of H.264 are those that it says itself: those in what it was told
+// are the other party's (RFC 6184 §8.2.2).
+func taped(said *ctl.MediaStream) []ctl.MediaFormat {
+	h264 := func(f ctl.MediaFormat) bool { return strings.EqualFold(f.Encoding, "H264") }
+	own := slices.IndexFunc(said.Formats, func(f ctl.MediaFormat) bool { return h264(f) && len(avc.Sprop(f.Params)) > 0 })
+	formats := slices.Clone(transcode.Told(said))
+	for i := range formats {
+		switch {
+		case !h264(formats[i]):
+		case own >= 0:
+			formats[i].Params = said.Formats[own].Params
+		case len(said.Told) > 0:
+			formats[i].Params = ""
+		}
+	}
+	return formats
 }

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -69,5 +70,28 @@ func TestVideoFeedback(t *testing.T) {
 	}
 	if pictures["fir"] != 1 || len(limits) != 1 || limits[512000] == 0 {
 		t.Errorf("asked for pictures %v, for limits %v", pictures, limits)
+	}
+}
+
+// What a recording knows a party to send has the parameter sets that the party has told itself.
+func TestParameterSetsAreTheSendersOwn(t *testing.T) {
+	t.Parallel()
+	const sets, others = "sprop-parameter-sets=Z0LAH9oFB+hAAAA=,aM48gA==", "sprop-parameter-sets=Z0IACpZTBYmI,aMljiA=="
+	h264 := func(pt uint8, params string) ctl.MediaFormat {
+		return ctl.MediaFormat{PayloadType: pt, Encoding: "H264", ClockRate: 90000, Params: params}
+	}
+	vp8 := ctl.MediaFormat{PayloadType: 96, Encoding: "VP8", ClockRate: 90000, Params: "max-fr=30"}
+	for _, c := range []struct {
+		name       string
+		said, told []ctl.MediaFormat
+		want       []ctl.MediaFormat
+	}{
+		{"both tell", []ctl.MediaFormat{vp8, h264(99, sets)}, []ctl.MediaFormat{h264(97, others), vp8}, []ctl.MediaFormat{h264(97, sets), vp8}},
+		{"only the other tells", []ctl.MediaFormat{h264(99, "packetization-mode=1")}, []ctl.MediaFormat{h264(97, others)}, []ctl.MediaFormat{h264(97, "")}},
+		{"it was told nothing", []ctl.MediaFormat{h264(99, sets)}, nil, []ctl.MediaFormat{h264(99, sets)}},
+	} {
+		if got := taped(&ctl.MediaStream{Formats: c.said, Told: c.told}); !slices.Equal(got, c.want) {
+			t.Errorf("%s: %v, not %v", c.name, got, c.want)
+		}
 	}
 }

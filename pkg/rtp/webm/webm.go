@@ -1,5 +1,4 @@
-// Package webm writes recordings of video with sound: WebM, or Matroska where the codec is not one of WebM's
-// (RFC 9559 in the EBML of RFC 8794).
+// Package webm writes recordings of video with sound in the codecs of WebM (RFC 9559 in the EBML of RFC 8794).
 //
 // A file is written from front to back without known lengths, as live streams are, so that what is on
 // disk can be played at any time. Finish adds what makes it quick to search: lengths, duration and cues.
@@ -15,13 +14,12 @@ import (
 // Codec is how a track is encoded.
 type Codec string
 
-// The codecs (RFC 9559 names them as Matroska's codec registry does). Frames of H264 have their NAL units
-// behind lengths, and its track has the decoder's configuration in Private.
+// The codecs (RFC 9559 names them as Matroska's codec registry does). A track of AV1 has the decoder's
+// configuration in Private.
 const (
 	VP8  Codec = "V_VP8"
 	VP9  Codec = "V_VP9"
 	AV1  Codec = "V_AV1"
-	H264 Codec = "V_MPEG4/ISO/AVC"
 	Opus Codec = "A_OPUS"
 )
 
@@ -40,7 +38,7 @@ type Track struct {
 
 func (t Track) validate() error {
 	switch t.Codec {
-	case VP8, VP9, AV1, H264:
+	case VP8, VP9, AV1:
 		if t.Width < 1 || t.Height < 1 || t.Width > math.MaxUint16 || t.Height > math.MaxUint16 {
 			return fmt.Errorf("video track is %d by %d: both must be 1 to 65535", t.Width, t.Height)
 		}
@@ -49,7 +47,7 @@ func (t Track) validate() error {
 			return fmt.Errorf("audio track has %d channels: it must have 1 or 2", t.Channels)
 		}
 	default:
-		return fmt.Errorf("track codec is %q: it must be VP8, VP9, AV1, H264 or Opus", string(t.Codec))
+		return fmt.Errorf("track codec is %q: it must be VP8, VP9, AV1 or Opus", string(t.Codec))
 	}
 	return nil
 }
@@ -100,14 +98,8 @@ func float(b []byte, id uint32, x float64) []byte { return number(b, id, math.Fl
 func text(b []byte, id uint32, s string) []byte { return element(b, id, []byte(s)) }
 
 // head is the EBML header (RFC 8794 §8.1, RFC 9559 §4).
-func head(tracks []Track) []byte {
-	doc := "webm"
-	for _, t := range tracks {
-		if t.Codec == H264 {
-			doc = "matroska"
-		}
-	}
-	return element(nil, idEBML, number(number(text(nil, idDocType, doc), idDocVersion, 4), idDocReadVersion, 2))
+func head() []byte {
+	return element(nil, idEBML, number(number(text(nil, idDocType, "webm"), idDocVersion, 4), idDocReadVersion, 2))
 }
 
 const (

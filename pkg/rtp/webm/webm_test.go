@@ -220,17 +220,6 @@ func TestWrongIsNamed(t *testing.T) {
 	}
 }
 
-func TestH264IsMatroska(t *testing.T) {
-	t.Parallel()
-	f := &file{}
-	if _, err := NewWriter(f, []Track{{Codec: H264, Width: 640, Height: 480, Private: []byte{1, 66}}}); err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Contains(f.b, []byte("matroska")) || bytes.Contains(f.b, []byte("webm")) {
-		t.Error("it says that it is WebM")
-	}
-}
-
 func BenchmarkFrame(b *testing.B) {
 	w, err := NewWriter(io.Discard, both())
 	if err != nil {

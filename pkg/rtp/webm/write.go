@@ -70,7 +70,7 @@ func NewWriter(w io.Writer, tracks []Track) (*Writer, error) {
 }
 
 func (w *Writer) start() error {
-	b := appendID(head(w.tracks), idSegment)
+	b := appendID(head(), idSegment)
 	w.segment = int64(len(b))
 	b = binary.BigEndian.AppendUint64(b, unknownSize|1<<56)
 	b = void(b, seekSize)

@@ -33,6 +33,7 @@ type Config struct {
 	Transport      string  // "udp" or "tcp": over TLS it does not find the challenge that it knows
 	Tone           float64 // in hertz, played into each call
 	Codecs         string  // in baresip's words; "" is opus, PCMU and PCMA
+	Video          bool    // H.264, of a picture of its own
 	Encryption     string  // "srtp" (SDES) or "dtls", which it insists on; "" is none
 }
 
@@ -62,6 +63,9 @@ type Phone struct {
 	done   chan struct{} // closed when the reader has ended
 }
 
+// moduleDir is where Debian keeps what baresip is made of.
+const moduleDir = "/usr/lib/baresip/modules"
+
 // control is where baresip takes commands, inside its namespace.
 const control = "127.0.0.1:4444"
 
@@ -69,6 +73,11 @@ const control = "127.0.0.1:4444"
 func Start(t testing.TB, h *netlab.Host, cfg Config) *Phone {
 	t.Helper()
 	netlab.Need(t, "baresip", "baresip-core")
+	if cfg.Video {
+		if _, err := os.Stat(filepath.Join(moduleDir, "avcodec.so")); err != nil {
+			t.Fatalf("baresip has no H.264: apt-get install --no-install-recommends baresip-ffmpeg: %v", err)
+		}
+	}
 	p := &Phone{Config: cfg, t: t, dir: filepath.Join(h.Dir, cfg.User), more: make(chan struct{}), done: make(chan struct{})}
 	if err := p.write(); err != nil {
 		t.Fatal(err)
@@ -222,14 +231,21 @@ func (p *Phone) write() error {
 	if err := os.MkdirAll(p.dir, 0o700); err != nil {
 		return err
 	}
-	account := fmt.Sprintf("<sip:%s@%s>;auth_pass=%s;outbound=\"sip:%s;transport=%s\";regint=600;ptime=20;audio_codecs=%s%s\n",
-		p.User, p.Domain, p.Password, p.Server, p.Transport, cmp.Or(p.Codecs, "opus/48000/2,pcmu,pcma"), p.encryption())
+	account := fmt.Sprintf("<sip:%s@%s>;auth_pass=%s;outbound=\"sip:%s;transport=%s\";regint=600;ptime=20;audio_codecs=%s%s%s\n",
+		p.User, p.Domain, p.Password, p.Server, p.Transport, cmp.Or(p.Codecs, "opus/48000/2,pcmu,pcma"), p.video(), p.encryption())
 	return errors.Join(
 		tone.Write(filepath.Join(p.dir, "tone.wav"), p.Tone, toneLength),
 		os.WriteFile(filepath.Join(p.dir, "config"), []byte(p.settings()), 0o600),
 		os.WriteFile(filepath.Join(p.dir, "accounts"), []byte(account), 0o600),
 		os.WriteFile(filepath.Join(p.dir, "contacts"), nil, 0o600),
 	)
+}
+
+func (p *Phone) video() string {
+	if p.Video {
+		return ";video_codecs=h264"
+	}
+	return ""
 }
 
 func (p *Phone) encryption() string {
@@ -255,7 +271,11 @@ func (p *Phone) settings() string {
 		"sip_listen 0.0.0.0:5060",
 		"audio_player aubridge,nil", "audio_source aufile," + filepath.Join(p.dir, "tone.wav"), "audio_alert aubridge,nil",
 		"ausrc_srate 8000", "ausrc_channels 1", "auplay_channels 1", "audio_buffer 20-160", "rtp_ports 10000-10100", "rtp_stats yes",
-		"snd_path " + p.dir, "ctrl_tcp_listen " + control, "module_path /usr/lib/baresip/modules",
+		"snd_path " + p.dir, "ctrl_tcp_listen " + control, "module_path " + moduleDir,
+	}
+	if p.Video {
+		modules = append(modules, "avcodec", "fakevideo")
+		lines = append(lines, "video_source fakevideo,nil", "video_display fakevideo,nil", "video_size 352x288", "video_fps 15", "video_bitrate 300000")
 	}
 	for _, m := range modules {
 		lines = append(lines, "module "+m+".so")
