@@ -45,6 +45,7 @@ func run() error {
 		return err
 	}
 	dog := armWatchdog()
+	stop := dog.feed(longest)
 	cmd, err := readCommandLine("/proc/cmdline")
 	if err != nil {
 		return err
@@ -56,7 +57,6 @@ func run() error {
 	if err := resetIfAsked(disk); err != nil {
 		say("factory reset: %v", err) // the box starts with what it has
 	}
-	stop := dog.feed(checkTime)
 	if err := checkData(early.Partition(disk, dataPartition)); err != nil {
 		say("data partition: %v", err) // the box says so on its page and does not run as a PBX
 	}

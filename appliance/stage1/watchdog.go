@@ -9,8 +9,8 @@ import (
 
 const (
 	feedEvery = 5 * time.Second
-	// checkTime is the longest that the check of a large disk may take.
-	checkTime = 30 * time.Minute
+	// longest is how long a disk may take to show up, and to be emptied or checked.
+	longest = 30 * time.Minute
 )
 
 // timeouts are how long the watchdog waits from here until the init feeds it, in seconds. A Raspberry Pi's
@@ -51,11 +51,11 @@ func (w *watchdog) eat() {
 }
 
 // feed feeds it until stop is called, but no longer than a time: what takes longer hangs.
-func (w *watchdog) feed(longest time.Duration) (stop func()) {
+func (w *watchdog) feed(most time.Duration) (stop func()) {
 	end, done := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
-		tick, late := time.NewTicker(feedEvery), time.NewTimer(longest)
+		tick, late := time.NewTicker(feedEvery), time.NewTimer(most)
 		defer tick.Stop()
 		defer late.Stop()
 		for {
