@@ -17,7 +17,7 @@ STATICCHECK := $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 PEERS := linphone-cli baresip-core baresip-ffmpeg sip-tester kamailio rtpengine-daemon tshark sox espeak-ng ffmpeg chromium iproute2 nftables openssl sqlite3 udhcpc user-mode-linux coturn
 
 # Debian packages that build an image, and start it.
-IMAGE_PEERS := squashfs-tools mtools dosfstools e2fsprogs kmod qemu-system-x86 qemu-system-arm ovmf qemu-efi-aarch64 gdisk device-tree-compiler
+IMAGE_PEERS := squashfs-tools mtools dosfstools e2fsprogs kmod qemu-system-x86 qemu-system-arm ovmf qemu-efi-aarch64 gdisk device-tree-compiler swtpm
 
 # Kind of box and version of an image; a release says both, and its version has three numbers.
 BOARD         ?= x86

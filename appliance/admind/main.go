@@ -39,11 +39,17 @@ func main() {
 	flag.StringVar(&cfg.Scanner, "scanner", "", "program, with arguments, that reads each file that users send and ends with 0 when it is clean, 1 when not")
 	flag.StringVar(&cfg.Root, "root", "/", "folder of the image's files")
 	flag.StringVar(&cfg.Trouble, "trouble", "", "why the box runs the page alone")
+	flag.StringVar(&cfg.Cure, "cure", "", "what helps against that")
+	aloneFile := flag.String("alone-file", "", "file that, when it is there, tells why the page runs alone")
+	aloneData := flag.String("alone-data", "", "folder of the page's data when it runs alone")
 	level := flag.String("log", "info", "level of the log: tracedata, trace, debug, info, warn, error")
 	describe := flag.Bool("openapi", false, "print the API's OpenAPI document and exit")
 	flag.Parse()
 	if *describe {
 		exit(printDocument())
+	}
+	if why, err := os.ReadFile(*aloneFile); err == nil && cfg.Trouble == "" {
+		cfg.Alone, cfg.DataDir = string(why), *aloneData
 	}
 	cfg.Version, cfg.Port = version, uint16(*port)
 	debug.SetGCPercent(gcPercent)

@@ -47,8 +47,8 @@ func (c *console) greet(ctx context.Context) {
 	shown := ""
 	for ctx.Err() == nil {
 		if st, err := admin.Status(ctx); err == nil {
-			code, _ := os.ReadFile(filepath.Join(dataDir, "admin", "setup-code")) // none when somebody has set the box up
-			if text := greeting(c.version, st, strings.TrimSpace(string(code))); text != shown {
+			code := setupCode(dataDir, filepath.Join(runDir, "safe"))
+			if text := greeting(c.version, st, code); text != shown {
 				fmt.Fprint(c, text)
 				shown = text
 			}
@@ -58,6 +58,17 @@ func (c *console) greet(ctx context.Context) {
 		case <-time.After(greetEvery):
 		}
 	}
+}
+
+// setupCode returns the code that a page waits for, with its own data or without, "" if somebody has set
+// the box up.
+func setupCode(folders ...string) string {
+	for _, f := range folders {
+		if code, err := os.ReadFile(filepath.Join(f, "admin", "setup-code")); err == nil {
+			return strings.TrimSpace(string(code))
+		}
+	}
+	return ""
 }
 
 func greeting(version string, st ctl.AdminStatus, code string) string {

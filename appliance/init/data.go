@@ -12,6 +12,7 @@ import (
 
 	"github.com/coraltele/sanchar/pkg/base/fsx"
 	"github.com/coraltele/sanchar/pkg/base/ids"
+	"github.com/coraltele/sanchar/pkg/base/problem"
 )
 
 // keepData makes sure that what the box keeps is on its own partition. Its error is for the page: the
@@ -24,7 +25,12 @@ func keepData(log *slog.Logger) error {
 	if err := grow(dataDir); err != nil {
 		log.Error("the data partition keeps its size", "err", err)
 	}
-	if err := identify(log); err != nil {
+	err := identify(log)
+	if p, ok := errors.AsType[*problem.Error](err); ok {
+		log.Error("the data is not this box's", "err", err)
+		return p
+	}
+	if err != nil {
 		log.Error("the identity partition cannot be used", "err", err)
 	}
 	return nil
@@ -54,10 +60,12 @@ func mountedAt(path, mounts string) error {
 
 const serialBytes = 8
 
+const identityDir = "/identity"
+
 // identify mounts the identity partition and gives a box that has none a serial number. It outlives
-// a factory reset.
+// a factory reset. Data of another box is a problem.
 func identify(log *slog.Logger) error {
-	const at = "/identity"
+	const at = identityDir
 	dev, err := besides(dataDir, 5)
 	if err == nil {
 		err = unix.Mount(dev, at, "ext4", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "")
@@ -65,15 +73,21 @@ func identify(log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	path := filepath.Join(at, "serial")
+	serial, err := serialOf(at)
+	if err == nil {
+		log.Info("box", "serial", serial)
+		err = belongs(dataDir, at, serial)
+	}
+	return errors.Join(err, unix.Mount("", at, "", unix.MS_REMOUNT|unix.MS_RDONLY|unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""))
+}
+
+// serialOf returns the serial number on an identity partition, and makes one where there is none.
+func serialOf(identity string) (string, error) {
+	path := filepath.Join(identity, "serial")
 	serial, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
 		serial = []byte(ids.Random(serialBytes) + "\n")
 		err = fsx.WriteFile(path, serial, 0o400)
 	}
-	if err != nil {
-		return err
-	}
-	log.Info("box", "serial", strings.TrimSpace(string(serial)))
-	return unix.Mount("", at, "", unix.MS_REMOUNT|unix.MS_RDONLY|unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "")
+	return strings.TrimSpace(string(serial)), err
 }

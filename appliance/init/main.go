@@ -15,8 +15,11 @@ import (
 
 	"github.com/gokrazy/gokrazy"
 
+	"github.com/coraltele/sanchar/pkg/base/problem"
 	"github.com/coraltele/sanchar/pkg/base/slogx"
 	"github.com/coraltele/sanchar/pkg/firmware/slots"
+	"github.com/coraltele/sanchar/pkg/platform/conf"
+	"github.com/coraltele/sanchar/pkg/platform/copies"
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
 	"github.com/coraltele/sanchar/pkg/platform/supervise"
 )
@@ -75,8 +78,16 @@ func run(ctx context.Context, con *console, dog *watchdog, log *slog.Logger) (pa
 	if partition := boot.waiting(); partition > 0 {
 		return partition, errors.New("a version was installed and has not been started")
 	}
+	if trouble = boot.holdKeys(); trouble != nil {
+		log.Error("the box runs its page alone", "err", trouble)
+	}
+	falls := newCrashes(runDir, log)
 	sup, err := supervise.New(supervise.Config{
-		Programs: specs(trouble), Socket: filepath.Join(runDir, "notify.sock"), Output: con.say, OnEvent: h.take, Log: log,
+		Programs: specs(trouble), Socket: filepath.Join(runDir, "notify.sock"), Output: con.say, Log: log,
+		OnEvent: func(ev supervise.Event) {
+			h.take(ev)
+			falls.take(ev, time.Now())
+		},
 	})
 	if err != nil {
 		return 0, err
@@ -99,9 +110,9 @@ func serve(ctx context.Context, boot *starter, log *slog.Logger) {
 }
 
 func newStarter(trouble error, h *health, log *slog.Logger, restart func(string)) *starter {
-	s := &starter{version: version, at: "/mnt", log: log, restart: restart, ill: h.missing}
+	s := &starter{version: version, at: "/mnt", run: runDir, chip: newChip(log), trouble: trouble, log: log, restart: restart, ill: h.missing}
 	if trouble == nil {
-		s.path = filepath.Join(dataDir, "init", "versions.json")
+		s.data = dataDir
 	}
 	box, err := slots.Find("/sys")
 	if err != nil {
@@ -110,6 +121,35 @@ func newStarter(trouble error, h *health, log *slog.Logger, restart func(string)
 	s.slot, s.part = box.Slot, box
 	return s
 }
+
+// holdKeys opens the keys of what the box keeps, if it is its own, and returns why the box runs its page
+// alone.
+func (s *starter) holdKeys() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.trouble == nil {
+		s.trouble = s.chip.hold(s.trial != nil)
+	}
+	return s.trouble
+}
+
+// adopt makes the data of another box this one's.
+func (s *starter) adopt() error {
+	if problem.Of(s.trouble).Code != foreignCode {
+		return problem.New(problem.Conflict, "box.own", "the data is this box's own", "nothing needs to be done")
+	}
+	serial, err := serialOf(identityDir)
+	if err != nil {
+		return err
+	}
+	return adopt(dataDir, serial)
+}
+
+// pageDaemon is the one that serves the page.
+const pageDaemon = "admind"
+
+// daemons are the names of the daemons, which are those of their folders.
+func daemons() []string { return []string{"net", "admin", "media", "switch"} }
 
 // specs are the daemons with their flags. Where the data partition is not the box's own, only the page
 // runs, from memory, and tells so.
@@ -121,19 +161,23 @@ func specs(trouble error) []supervise.Spec {
 		}
 		return supervise.Spec{
 			Name: name, Path: filepath.Join(programs, name), Nice: nice, Watchdog: patience,
-			Args: append([]string{"--run", runDir, "--data", data}, args...),
+			Args: append([]string{"--run", runDir, "--data", data}, args...), Env: []string{copies.Env + "=" + filepath.Join(runDir, trialFile), conf.RetreatEnv + "=" + retreatFile(runDir, name)},
 		}
 	}
 	// Media must not wait for anybody; what is past may.
 	all := []supervise.Spec{
 		spec("netd", 0, "--manage"),
-		spec("admind", 5, "--https", "443"),
+		spec(pageDaemon, 5, "--https", "443", "--alone-file", aloneFile(runDir), "--alone-data", filepath.Join(runDir, "safe", "admin")),
 		spec("mediad", -15),
 		spec("switchd", -10, "--sip", "5060", "--sips", "5061"),
 	}
 	if trouble != nil {
 		all = all[:2]
-		all[1].Args = append(all[1].Args, "--trouble", trouble.Error())
+		text, cure := trouble.Error(), ""
+		if p, ok := errors.AsType[*problem.Error](trouble); ok {
+			text, cure = p.Text, p.Cure
+		}
+		all[1].Args = append(all[1].Args, "--trouble", text, "--cure", cure)
 	}
 	return all
 }

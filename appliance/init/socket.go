@@ -17,7 +17,20 @@ func (s *starter) routes() http.Handler {
 				return ctl.None{}, err
 			}
 		}
+		if in.Adopt {
+			if err := s.adopt(); err != nil {
+				return ctl.None{}, err
+			}
+		}
 		s.restart(in.Why)
+		return ctl.None{}, nil
+	})
+	ctl.Handle(mux, "GET /v1/keys/code", func(*http.Request, ctl.None) (ctl.RecoveryCode, error) { return s.chip.code() })
+	ctl.Handle(mux, "POST /v1/keys/recover", func(_ *http.Request, in ctl.RecoveryCode) (ctl.None, error) {
+		if err := s.chip.recover(in.Code); err != nil {
+			return ctl.None{}, err
+		}
+		s.restart("the keys were recovered")
 		return ctl.None{}, nil
 	})
 	return mux

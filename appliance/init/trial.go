@@ -15,6 +15,7 @@ import (
 	"github.com/coraltele/sanchar/pkg/base/fsx"
 	"github.com/coraltele/sanchar/pkg/base/problem"
 	"github.com/coraltele/sanchar/pkg/firmware/install"
+	"github.com/coraltele/sanchar/pkg/platform/copies"
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
 )
 
@@ -22,6 +23,8 @@ const (
 	// trialTime is how long a new version may take to show that it is well: daemons that start, stores
 	// that migrate, an address that a slow server gives.
 	trialTime = 10 * time.Minute
+	// trialFile is there, in memory, as long as the version that runs is on trial: daemons keep copies then.
+	trialFile = "trial"
 	// failedKept is how many versions that were given up are remembered.
 	failedKept = 8
 )
@@ -36,6 +39,9 @@ type bootPartition interface {
 type memory struct {
 	Trial  *attempt         `json:"trial,omitempty"`
 	Failed []ctl.BootFailed `json:"failed,omitempty"`
+	// Stays is the version that was told to stay, until the copies that the one before would have needed
+	// are removed.
+	Stays string `json:"stays,omitempty"`
 }
 
 // attempt counts the starts of a version on trial that came as far as its init.
@@ -50,7 +56,10 @@ type starter struct {
 	slot    string // "" where the boot partition was not found
 	part    bootPartition
 	at      string // where the boot partition is mounted while it is looked at
-	path    string // of the memory; "" while there is no data partition
+	run     string // folder in memory
+	data    string // where the data partition is mounted; "" while there is none
+	chip    *chip
+	trouble error // why the box runs the page alone
 	ill     func() string
 	log     *slog.Logger
 	restart func(why string)
@@ -85,6 +94,7 @@ func (s *starter) open(now time.Time) {
 		s.beginLocked(e, now)
 	} else {
 		s.blameLocked(all, now)
+		s.dropLocked(now)
 	}
 	s.keepLocked()
 }
@@ -106,6 +116,9 @@ func (s *starter) beginLocked(e install.Entry, now time.Time) {
 		s.kept.Trial = &attempt{Version: e.Version}
 	}
 	s.kept.Trial.Starts++
+	if err := fsx.WriteFile(filepath.Join(s.run, trialFile), nil, 0o600); err != nil {
+		s.log.Error("the daemons keep no copies for the version before", "err", err)
+	}
 	s.trial = &ctl.BootTrial{Since: now.UTC(), Until: now.Add(trialTime).UTC(), Start: max(e.Done, 1)}
 	s.log.Warn("this version is on trial", "start", s.trial.Start, "left", e.Left)
 }
@@ -126,6 +139,18 @@ func (s *starter) blameLocked(all []install.Entry, now time.Time) {
 	s.kept.Trial = nil
 }
 
+// dropLocked removes the copies that the version before would have needed, once the one that runs stays.
+// After a return they are the data of the version that runs.
+func (s *starter) dropLocked(now time.Time) {
+	if s.kept.Stays == s.version && s.data != "" {
+		if err := copies.Drop(s.data, now); err != nil {
+			s.log.Error("not all copies for the version before are removed", "err", err)
+			return // the next start does it
+		}
+	}
+	s.kept.Stays = ""
+}
+
 func (s *starter) failLocked(version, reason string, now time.Time) {
 	s.log.Error("a version was given up", "version", version, "reason", reason)
 	s.kept.Failed = slices.DeleteFunc(s.kept.Failed, func(f ctl.BootFailed) bool { return f.Version == version })
@@ -135,12 +160,15 @@ func (s *starter) failLocked(version, reason string, now time.Time) {
 	}
 }
 
+// path of the memory.
+func (s *starter) path() string { return filepath.Join(s.data, "init", "versions.json") }
+
 // recall reads the memory; there is none at first.
 func (s *starter) recall() error {
-	if s.path == "" {
+	if s.data == "" {
 		return nil
 	}
-	data, err := os.ReadFile(s.path)
+	data, err := os.ReadFile(s.path())
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
@@ -151,12 +179,12 @@ func (s *starter) recall() error {
 }
 
 func (s *starter) keepLocked() {
-	if s.path == "" {
+	if s.data == "" {
 		return
 	}
 	data, err := json.Marshal(s.kept)
 	if err == nil {
-		err = errors.Join(os.MkdirAll(filepath.Dir(s.path), 0o700), fsx.WriteFile(s.path, data, 0o600))
+		err = errors.Join(os.MkdirAll(filepath.Dir(s.path()), 0o700), fsx.WriteFile(s.path(), data, 0o600))
 	}
 	if err != nil {
 		s.log.Error("what became of a version is not kept", "err", err)
@@ -171,7 +199,23 @@ func (s *starter) boot() ctl.Boot {
 	if s.fault != nil {
 		b.Fault = s.fault.Error()
 	}
+	b.Keys, b.Foreign = s.chip.state(), problem.Of(s.trouble).Code == foreignCode
+	if s.data != "" {
+		b.Aside = s.aside()
+	}
 	return b
+}
+
+// aside lists what a version wrote that did not stay.
+func (s *starter) aside() (all []ctl.BootAside) {
+	found, err := copies.Find(s.data)
+	if err != nil {
+		s.log.Error("what was set aside is not known", "err", err)
+	}
+	for _, f := range found {
+		all = append(all, ctl.BootAside{File: f.Path, At: f.At.UTC()})
+	}
+	return all
 }
 
 // watch gives the version up when its time is over and nobody has said that it is well.
@@ -209,6 +253,8 @@ func (s *starter) end(r ctl.TrialReport) error {
 	act := install.Reject
 	if r.OK {
 		act = install.Bless
+		s.kept.Stays = s.version // first: a power cut behind the blessing must not leave copies
+		s.keepLocked()
 	}
 	var all []install.Entry
 	err := s.part.Write(s.at, func(boot string) (err error) {
@@ -225,7 +271,11 @@ func (s *starter) end(r ctl.TrialReport) error {
 	s.trial, s.kept.Trial = nil, nil
 	close(s.over)
 	if r.OK {
+		if err := os.Remove(filepath.Join(s.run, trialFile)); err != nil {
+			s.log.Error("the daemons go on to keep copies", "err", err)
+		}
 		s.kept.Failed = slices.DeleteFunc(s.kept.Failed, func(f ctl.BootFailed) bool { return f.Version == s.version })
+		s.dropLocked(time.Now())
 		s.keepLocked()
 		s.log.Info("this version is well and stays")
 		return nil

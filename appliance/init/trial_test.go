@@ -46,7 +46,7 @@ func (r *rig) start(version, slot string, images ...string) *starter {
 		}
 	}
 	s := &starter{
-		version: version, slot: slot, part: folder(r.dir), path: filepath.Join(r.dir, "data", "versions.json"), log: slog.New(slog.DiscardHandler),
+		version: version, slot: slot, part: folder(r.dir), run: r.t.TempDir(), data: filepath.Join(r.dir, "data"), chip: &chip{}, log: slog.New(slog.DiscardHandler),
 		ill: func() string { return "switchd" }, restart: func(why string) { r.restarts = append(r.restarts, why) },
 	}
 	s.open(time.Now())
@@ -71,11 +71,17 @@ func TestAVersionThatIsWellStays(t *testing.T) {
 	if b := s.boot(); b.Trial == nil || b.Trial.Start != 1 || len(b.Images) != 2 {
 		t.Fatalf("%+v", b)
 	}
+	if _, err := os.Stat(filepath.Join(s.run, trialFile)); err != nil {
+		t.Errorf("the daemons keep no copies: %v", err)
+	}
 	if err := s.end(ctl.TrialReport{OK: true}); err != nil {
 		t.Fatal(err)
 	}
 	if b := s.boot(); b.Trial != nil || r.images() != "1.0.0-a 2.0.0-b" || len(r.restarts) != 0 || b.Images[0].State != ctl.ImageGood {
 		t.Errorf("%+v, %s, %v", b, r.images(), r.restarts)
+	}
+	if _, err := os.Stat(filepath.Join(s.run, trialFile)); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the daemons go on to keep copies: %v", err)
 	}
 	if err := s.end(ctl.TrialReport{OK: true}); problem.Of(err).Code != "update.trial" {
 		t.Errorf("a second end: %v", err)
@@ -138,7 +144,7 @@ func TestATrialThatNobodyEnds(t *testing.T) {
 
 func TestABootPartitionThatCannotBeReadStopsNobody(t *testing.T) {
 	t.Parallel()
-	s := &starter{version: "1.0.0", slot: "a", part: broken{}, log: slog.New(slog.DiscardHandler)}
+	s := &starter{version: "1.0.0", slot: "a", part: broken{}, chip: &chip{}, log: slog.New(slog.DiscardHandler)}
 	s.open(time.Now())
 	if b := s.boot(); b.Fault == "" || b.Trial != nil {
 		t.Errorf("%+v", b)
@@ -176,7 +182,7 @@ func TestAPiIsAskedForAVersionOnce(t *testing.T) {
 		}
 	}
 	start := func(version, slot string) *starter {
-		s := &starter{version: version, slot: slot, part: folder(dir), path: filepath.Join(dir, "data", "versions.json"), log: slog.New(slog.DiscardHandler)}
+		s := &starter{version: version, slot: slot, part: folder(dir), run: t.TempDir(), data: filepath.Join(dir, "data"), chip: &chip{}, log: slog.New(slog.DiscardHandler)}
 		s.open(time.Now())
 		return s
 	}
@@ -196,5 +202,86 @@ func TestAPiIsAskedForAVersionOnce(t *testing.T) {
 	}
 	if (&starter{part: broken{}, slot: "a", log: slog.New(slog.DiscardHandler)}).next() != 0 {
 		t.Error("a boot partition that cannot be read names a partition")
+	}
+}
+
+// write puts files on the data partition.
+func (r *rig) write(names ...string) {
+	r.t.Helper()
+	for _, n := range names {
+		path := filepath.Join(r.dir, "data", n)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, nil, 0o600)); err != nil {
+			r.t.Fatal(err)
+		}
+	}
+}
+
+// copied reports whether the copy for the version before is there.
+func (r *rig) copied() bool {
+	_, err := os.Stat(filepath.Join(r.dir, "data", "switch", "state.db.v1"))
+	return err == nil
+}
+
+func TestCopiesForTheVersionBeforeGoWhenTheNewOneStays(t *testing.T) {
+	t.Parallel()
+	r := &rig{t: t, dir: t.TempDir()}
+	r.start("2.0.0", "b", "1.0.0-a", "2.0.0-b+2-1")
+	r.write("switch/state.db", "switch/state.db.v1")
+	s := r.start("2.0.0", "b", "1.0.0-a", "2.0.0-b+1-2") // a second try
+	if !r.copied() {
+		t.Fatal("the copy is gone before the trial is over")
+	}
+	if err := s.end(ctl.TrialReport{OK: true}); err != nil {
+		t.Fatal(err)
+	}
+	if r.copied() {
+		t.Error("the version stays, and so does the copy")
+	}
+}
+
+func TestCopiesStayWhenTheNewVersionGoes(t *testing.T) {
+	t.Parallel()
+	r := &rig{t: t, dir: t.TempDir()}
+	s := r.start("2.0.0", "b", "1.0.0-a", "2.0.0-b+2-1")
+	r.write("switch/state.db", "switch/state.db.v1", "net/network.json", "net/network.json.v2-aside")
+	if err := s.end(ctl.TrialReport{Reason: "no tone was heard"}); err != nil {
+		t.Fatal(err)
+	}
+	b := r.start("1.0.0", "a", "1.0.0-a", "2.0.0-b+0-3").boot()
+	if !r.copied() {
+		t.Error("the version that came back does not find its own data")
+	}
+	if len(b.Aside) != 1 || b.Aside[0].File != "net/network.json" || b.Aside[0].At.IsZero() {
+		t.Errorf("set aside: %+v", b.Aside)
+	}
+}
+
+// TestAPowerCutWhileAVersionIsBlessed cuts before the image has its name, and behind that.
+func TestAPowerCutWhileAVersionIsBlessed(t *testing.T) {
+	t.Parallel()
+	for _, blessed := range []bool{false, true} {
+		r := &rig{t: t, dir: t.TempDir()}
+		s := r.start("2.0.0", "b", "1.0.0-a", "2.0.0-b+2-1")
+		r.write("switch/state.db", "switch/state.db.v1")
+		s.mu.Lock()
+		s.kept.Stays = s.version
+		s.keepLocked()
+		s.mu.Unlock()
+		if blessed {
+			r.start("2.0.0", "b", "1.0.0-a", "2.0.0-b")
+		} else {
+			r.start("1.0.0", "a", "1.0.0-a", "2.0.0-b+0-3")
+		}
+		if r.copied() == blessed {
+			t.Errorf("blessed %v: the copy is there: %v", blessed, r.copied())
+		}
+		if blessed {
+			continue
+		}
+		r.write("switch/state.db.v1")
+		r.start("2.0.0", "b", "2.0.0-b") // it is installed again, and good: nobody has told it to stay
+		if !r.copied() {
+			t.Error("what was said of an earlier try counts still")
+		}
 	}
 }

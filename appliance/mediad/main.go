@@ -66,7 +66,7 @@ func run(args []string, stderr io.Writer) error {
 	if err := os.MkdirAll(*dataDir, 0o700); err != nil {
 		return err
 	}
-	cfg.Socket, cfg.Admin, cfg.Data = filepath.Join(*runDir, "media.sock"), filepath.Join(*runDir, "admin.sock"), *dataDir
+	cfg.Socket, cfg.Admin, cfg.Data, cfg.RunDir = filepath.Join(*runDir, "media.sock"), filepath.Join(*runDir, "admin.sock"), *dataDir, *runDir
 	cfg.Net = filepath.Join(*runDir, "net.sock")
 	return serve(cfg, handed, slogx.New(stderr, slogx.NewLevels(lowest)))
 }

@@ -29,18 +29,19 @@ type box struct {
 	media   ctl.Media
 	admin   ctl.Admin
 	net     ctl.Net
+	init    ctl.Init
 }
 
 func newBox(dir string) *box {
 	sock := func(name string) string { return filepath.Join(dir, name+".sock") }
 	return &box{
 		dir: dir, switchd: ctl.NewSwitch(sock("switch")), media: ctl.NewMedia(sock("media")),
-		admin: ctl.NewAdmin(sock("admin")), net: ctl.NewNet(sock("net")),
+		admin: ctl.NewAdmin(sock("admin")), net: ctl.NewNet(sock("net")), init: ctl.NewInit(sock("init")),
 	}
 }
 
 func (b *box) close() {
-	_ = errors.Join(b.switchd.Close(), b.media.Close(), b.admin.Close(), b.net.Close()) // all is answered
+	_ = errors.Join(b.switchd.Close(), b.media.Close(), b.admin.Close(), b.net.Close(), b.init.Close()) // all is answered
 }
 
 // findRunDir returns the folder given, or the first one that has a daemon's socket.

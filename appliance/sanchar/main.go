@@ -73,6 +73,9 @@ func commands() []command {
 		{"update install", "FILE", "install an update from a file on the box; it restarts when calls are over", updateInstall},
 		{"restart", "", "restart the box at once; calls are cut", restartBox},
 		{"factory-reset", "--yes", "erase all that the box keeps, and restart it as it was delivered", resetBox},
+		{"adopt", "--yes", "use the data of another box that is on this one's disk, and restart", adoptData},
+		{"keys code", "", "show the code that opens what the box keeps when its security chip is lost", keysCode},
+		{"keys recover", "CODE", "give the keys to this box's security chip by that code, and restart", keysRecover},
 		{"version", "", "tell the version of this program", showVersion},
 	}
 }

@@ -47,6 +47,12 @@ func printUpdate(w io.Writer, st ctl.UpdateState) {
 			fmt.Fprintf(w, "%s%s\n", line.name, printable(line.text))
 		}
 	}
+	if text := keysText(st.Keys); text != "" {
+		fmt.Fprintln(w, text)
+	}
+	for _, f := range st.Aside {
+		fmt.Fprintf(w, "what a version that did not stay wrote is set aside: %s, %s\n", printable(f.File), f.At.Local().Format(time.DateTime))
+	}
 	for _, f := range st.Failed {
 		fmt.Fprintf(w, "%s was given up at %s: %s\n", printable(f.Version), f.At.Local().Format(time.DateTime), printable(f.Reason))
 	}

@@ -26,7 +26,7 @@ func planes() map[string]plane {
 		}},
 		"record": {rank: 2, pure: true},
 		"platform": {rank: 3, line: []string{
-			"store", "journal", "outbox", "conf", "notify", "supervise", "udpio", "seal", "pki", "ctl",
+			"tpm", "copies", "store", "journal", "outbox", "conf", "notify", "supervise", "udpio", "seal", "pki", "ctl",
 		}},
 		"pbx": {rank: 4, line: []string{
 			"push", "account", "edge", "registrar", "dialplan", "recording", "mediapolicy", "terms", "call", "chat",
@@ -49,7 +49,7 @@ func planes() map[string]plane {
 		"daemon":  {rank: 5, line: []string{"switchd", "mediad", "admind", "netd"}},
 		"layers":  {rank: 0},
 		"testkit": {rank: 6, line: []string{ // helpers for tests; only tests import them
-			"netdocs", "racing", "torture", "sipside", "fakeswitch", "tone", "texter", "netlab", "otherkernel", "capture", "linphone", "baresip", "sipp", "phone", "boxtest",
+			"netdocs", "racing", "torture", "sipside", "fakeswitch", "tone", "texter", "netlab", "swtpm", "otherkernel", "capture", "linphone", "baresip", "sipp", "phone", "boxtest",
 		}},
 	}
 }

@@ -16,6 +16,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/coraltele/sanchar/pkg/testkit/swtpm"
 )
 
 const (
@@ -34,6 +36,7 @@ type machine struct {
 	page, sip string   // addresses on this machine that lead to the box
 	cable     *cable   // in its second port, if any
 	more      []string // of QEMU, for what else is plugged in
+	chip      *swtpm.Chip
 
 	cmd    *exec.Cmd
 	serial *serial
@@ -114,6 +117,10 @@ func (m *machine) on() {
 	if m.cable != nil {
 		args = append(args, m.cable.args()...)
 		args = append(args, "-object", "filter-dump,id=f0,netdev=n0,file="+m.dump())
+	}
+	if m.chip != nil {
+		m.chip.Wait()
+		args = append(args, "-chardev", "socket,id=c0,path="+m.chip.Control(), "-tpmdev", "emulator,id=t0,chardev=c0", "-device", "tpm-tis,tpmdev=t0")
 	}
 	m.serial = &serial{changed: make(chan struct{}, 1)}
 	m.cmd = exec.CommandContext(context.WithoutCancel(m.t.Context()), m.kind.program, args...)

@@ -123,6 +123,9 @@ func (x *Exchange) fail(w http.ResponseWriter, err error) {
 	refuse(w, status, p.Text+". "+p.Cure+".")
 }
 
+// Settings are the policy's document, to be watched.
+func (x *Exchange) Settings() conf.Watched { return x.policy }
+
 // Policy returns what an admin decided, and its revision.
 func (x *Exchange) Policy() (ctl.FilePolicy, conf.Revision) { return x.policy.Load() }
 

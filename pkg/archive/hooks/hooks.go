@@ -36,6 +36,7 @@ type Config struct {
 	Archive Archive
 	Taken   func(context.Context, ctl.TakenMessage) error // told of messages that targets took in the place of phones
 	Product string                                        // for User-Agent
+	Under   *seal.Key                                     // of the security chip, which wraps the key file; nil where there is none
 	Log     *slog.Logger
 }
 
@@ -76,7 +77,7 @@ func (e *Engine) load() error {
 	if err != nil {
 		return err
 	}
-	if e.key, err = seal.Load(filepath.Join(e.cfg.Dir, "hooks.key"), len(docs) > 0); err != nil {
+	if e.key, err = seal.Load(filepath.Join(e.cfg.Dir, "hooks.key"), len(docs) > 0, e.cfg.Under); err != nil {
 		return err
 	}
 	for _, d := range docs {

@@ -47,7 +47,8 @@ const (
 // Config says where the files are.
 type Config struct {
 	Dir     string
-	KeyFile string // seals the files' keys
+	KeyFile string    // seals the files' keys
+	Under   *seal.Key // of the security chip, which wraps the key file; nil where there is none
 	Log     *slog.Logger
 	Clock   func() time.Time       // nil is the time of day
 	Free    func() (uint64, error) // bytes free for files; nil asks the disk
@@ -103,7 +104,7 @@ func (v *Vault) load() (err error) {
 	if err != nil {
 		return err
 	}
-	if v.key, err = seal.Load(v.cfg.KeyFile, v.files > 0); err != nil {
+	if v.key, err = seal.Load(v.cfg.KeyFile, v.files > 0, v.cfg.Under); err != nil {
 		return err
 	}
 	return v.tidy()

@@ -249,7 +249,7 @@ func TestWithoutItsKeyAVaultDoesNotOpen(t *testing.T) {
 	if _, err := Open(cfg); problem.Of(err).Code != "seal.key.missing" {
 		t.Errorf("%v", err)
 	}
-	if _, err := seal.Load(cfg.KeyFile, false); err != nil { // another box's key
+	if _, err := seal.Load(cfg.KeyFile, false, nil); err != nil { // another box's key
 		t.Fatal(err)
 	}
 	v = open(t, cfg)

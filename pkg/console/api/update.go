@@ -26,6 +26,8 @@ type Updates interface {
 	// Receive writes an update that comes and returns its version. The box restarts when calls are over.
 	Receive(ctx context.Context, bundle io.Reader, o ctl.UpdateFile) (version string, err error)
 	Restart(ctx context.Context, by string, reset bool) error
+	// Adopt restarts the box with the data of another box as its own.
+	Adopt(ctx context.Context, by string) error
 }
 
 type updateOutput struct{ Body ctl.UpdateState }
@@ -88,14 +90,21 @@ func (a *API) updateOperations() {
 	type restartInput struct {
 		Body struct {
 			Reset bool `json:"reset,omitempty" doc:"erase all settings, records, recordings and messages: the box is as it was delivered"`
+			Adopt bool `json:"adopt,omitempty" doc:"use the data of another box that is on this one's disk"`
 		}
 	}
 	op = with(http.MethodPost, get("restart", "/restart", "Restart the box at once; calls are cut"))
 	register(a, op, func(ctx context.Context, who caller, in *restartInput) (*struct{}, error) {
 		what := map[bool]string{true: "box.reset", false: "box.restart"}[in.Body.Reset]
+		if in.Body.Adopt {
+			what = "box.adopt"
+		}
 		return nil, a.act(ctx, who, what, "", func(*record.Audit) error {
 			if err := ownersOnly(who); err != nil {
 				return err
+			}
+			if in.Body.Adopt {
+				return a.cfg.Updates.Adopt(ctx, who.Name)
 			}
 			return a.cfg.Updates.Restart(ctx, who.Name, in.Body.Reset)
 		})

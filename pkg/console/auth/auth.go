@@ -18,6 +18,7 @@ import (
 
 	"github.com/coraltele/sanchar/pkg/base/fsx"
 	"github.com/coraltele/sanchar/pkg/base/problem"
+	"github.com/coraltele/sanchar/pkg/platform/copies"
 )
 
 // Roles.
@@ -91,7 +92,27 @@ func New(cfg Config) (*Auth, error) {
 
 func (a *Auth) path(name string) string { return filepath.Join(a.cfg.Dir, name) }
 
+// load reads the document. One that a newer version has written gives way to the copy that was kept for
+// this one; a version that changes the form keeps such a copy first (copies.Keep).
 func (a *Auth) load() error {
+	path := a.path(documentName)
+	if err := copies.Settle(path, documentVersion); err != nil {
+		return err
+	}
+	err := a.read()
+	if err != nil || a.doc.Version <= documentVersion {
+		return err
+	}
+	newer := fmt.Errorf("%s has version %d, this program knows %d: start the newer image", path, a.doc.Version, documentVersion)
+	if back, err := copies.Back(path, a.doc.Version, documentVersion); err != nil || !back {
+		return errors.Join(newer, err)
+	}
+	a.cfg.Log.Warn("accounts of the page that a newer version wrote are set aside", "err", newer)
+	a.doc = document{}
+	return a.read()
+}
+
+func (a *Auth) read() error {
 	data, err := os.ReadFile(a.path(documentName))
 	if errors.Is(err, fs.ErrNotExist) {
 		a.doc.Version = documentVersion
@@ -102,9 +123,6 @@ func (a *Auth) load() error {
 	}
 	if err := json.Unmarshal(data, &a.doc); err != nil {
 		return fmt.Errorf("read %s: %w", a.path(documentName), err)
-	}
-	if a.doc.Version > documentVersion {
-		return fmt.Errorf("%s has version %d, this program knows %d: start the newer image", a.path(documentName), a.doc.Version, documentVersion)
 	}
 	return nil
 }

@@ -398,3 +398,23 @@ func TestTokensOfSenders(t *testing.T) {
 		t.Errorf("%+v %v", id, err)
 	}
 }
+
+func TestTheVersionBeforeFindsItsOwnAccounts(t *testing.T) {
+	t.Parallel()
+	_, dir := owned(t)
+	path := filepath.Join(dir, documentName)
+	ours, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A newer version keeps a copy, and changes the form.
+	if err := errors.Join(os.WriteFile(path+".v1", ours, 0o600), os.WriteFile(path, []byte(`{"version":2,"people":[]}`), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if a := newAuth(t, dir); !a.SetUp() || len(a.doc.Accounts) != 1 || a.doc.Accounts[0].Name != ownerName {
+		t.Errorf("%+v", a.doc)
+	}
+	if _, err := os.Stat(path + ".v2-aside"); err != nil {
+		t.Error(err)
+	}
+}

@@ -36,6 +36,7 @@ import (
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
 	"github.com/coraltele/sanchar/pkg/platform/notify"
 	"github.com/coraltele/sanchar/pkg/platform/pki"
+	"github.com/coraltele/sanchar/pkg/platform/seal"
 	"github.com/coraltele/sanchar/pkg/record"
 )
 
@@ -49,6 +50,8 @@ type Config struct {
 	Scanner   string // program, with its arguments, that looks at each file that users send; "" for none
 	Root      string // of the image's files
 	Trouble   string // why the box runs the page alone; "" when it runs all
+	Alone     string // why the page runs without what it keeps, which is not to be lost; "" when it runs with it
+	Cure      string // what helps against that; "" when only the usual does
 	Version   string
 	Notify    *notify.Notifier
 	Taken     map[string][]int // descriptors that the supervisor handed over
@@ -59,6 +62,7 @@ type Config struct {
 type Daemon struct {
 	cfg       Config
 	started   time.Time
+	chip      *seal.Key // wraps key files; nil where there is no security chip
 	auth      *auth.Auth
 	archive   *records.Archive
 	hooks     *hooks.Engine
@@ -73,6 +77,7 @@ type Daemon struct {
 	cert      *pki.Server
 	links     ctl.Net
 	updates   *update.Updates
+	settings  conf.Watched
 
 	developmentKeys bool
 
@@ -88,6 +93,9 @@ func New(cfg Config) (*Daemon, error) {
 		Switch: sw, Media: ctl.NewMedia(cfg.socket("media")), Net: d.links, Own: d.own, Log: d.log("events"),
 	})
 	var err error
+	if d.chip, err = seal.Chip(cfg.RunDir, "admin"); err != nil {
+		return nil, err
+	}
 	if d.page, err = web.New(); err != nil {
 		return nil, err
 	}
@@ -99,7 +107,7 @@ func New(cfg Config) (*Daemon, error) {
 			return nil, fmt.Errorf("token file: %w", err)
 		}
 	}
-	if d.cert, err = newCertificate(cfg.DataDir, sw, d.log("tls")); err != nil {
+	if d.cert, err = newCertificate(cfg.DataDir, d.chip, sw, d.log("tls")); err != nil {
 		return nil, err
 	}
 	policy, err := conf.Open(filepath.Join(cfg.DataDir, "archive.json"), conf.Schema[record.Policy]{
@@ -108,6 +116,7 @@ func New(cfg Config) (*Daemon, error) {
 	if err != nil {
 		return nil, err
 	}
+	d.settings = policy
 	d.archive, err = records.New(records.Config{
 		Dir: filepath.Join(cfg.DataDir, "records"), Stored: d.stored, Log: d.log("records"),
 		Policy:   func() record.Policy { p, _ := policy.Load(); return p },
@@ -126,7 +135,7 @@ func New(cfg Config) (*Daemon, error) {
 	if err != nil {
 		return nil, errors.Join(err, d.closeVaults())
 	}
-	d.hooks, err = hooks.Open(hooks.Config{Dir: cfg.DataDir, Archive: d.archive, Taken: sw.TakeMessage, Product: "Sanchar/" + cfg.Version, Log: d.log("hooks")})
+	d.hooks, err = hooks.Open(hooks.Config{Dir: cfg.DataDir, Archive: d.archive, Taken: sw.TakeMessage, Product: "Sanchar/" + cfg.Version, Under: d.chip, Log: d.log("hooks")})
 	if err != nil {
 		return nil, errors.Join(err, d.provision.Close(), d.closeVaults())
 	}
@@ -144,7 +153,7 @@ func New(cfg Config) (*Daemon, error) {
 // openFiles opens what users sent each other.
 func (d *Daemon) openFiles(sw ctl.Switch) (err error) {
 	d.vault, err = vault.Open(vault.Config{
-		Dir: filepath.Join(d.cfg.DataDir, "vault"), KeyFile: filepath.Join(d.cfg.DataDir, "seal.key"), Log: d.log("vault"),
+		Dir: filepath.Join(d.cfg.DataDir, "vault"), KeyFile: filepath.Join(d.cfg.DataDir, "seal.key"), Under: d.chip, Log: d.log("vault"),
 	})
 	if err != nil {
 		return err
@@ -163,7 +172,7 @@ func (d *Daemon) openFiles(sw ctl.Switch) (err error) {
 // and the times of what they sent have nothing to do with it.
 func (d *Daemon) openRecordings(policy *conf.File[record.Policy]) (err error) {
 	d.heard, err = vault.Open(vault.Config{
-		Dir: filepath.Join(d.cfg.DataDir, "recordings"), KeyFile: filepath.Join(d.cfg.DataDir, "recordings.key"), Log: d.log("recordings"),
+		Dir: filepath.Join(d.cfg.DataDir, "recordings"), KeyFile: filepath.Join(d.cfg.DataDir, "recordings.key"), Under: d.chip, Log: d.log("recordings"),
 	})
 	d.sounds = recordings.New(recordings.Config{
 		Vault: d.heard, Archive: d.archive, Days: func() int { p, _ := policy.Load(); return p.RecordingDays }, Log: d.log("recordings"),
@@ -198,7 +207,7 @@ func (d *Daemon) stored(batch []record.Envelope) {
 
 // alarms are what an admin must hear of from us.
 func (d *Daemon) alarms() []ctl.Alarm {
-	return slices.Concat(d.archive.Alarms(), d.files.Alarms(), d.sounds.Alarms(), d.hooks.Alarms(), d.updateAlarms(), d.troubleAlarms())
+	return slices.Concat(d.archive.Alarms(), d.files.Alarms(), d.sounds.Alarms(), d.hooks.Alarms(), d.updateAlarms(), d.troubleAlarms(), d.crashAlarms())
 }
 
 // provisioned writes down that a phone took the settings of a user.
@@ -216,7 +225,8 @@ func (d *Daemon) Run(ctx context.Context) error {
 	back, stopBack := context.WithCancel(context.WithoutCancel(ctx))
 	archive := make(chan error, 1)
 	go func() { archive <- d.archive.Run(back) }()
-	err = together(ctx, d.auth.Run, d.hub.Run, d.hooks.Run, d.vault.Run, d.heard.Run, d.sounds.Run, d.cert.Run, d.followLinks, d.keepAlive, d.updates.Run,
+	err = together(ctx, d.auth.Run, d.hub.Run, d.hooks.Run, d.vault.Run, d.heard.Run, d.sounds.Run, d.cert.Run, d.followLinks, d.watchSettings, d.keepAlive,
+		d.updates.Run,
 		func(ctx context.Context) error {
 			return ctl.Serve(ctx, d.cfg.socket("admin"), d.ownSocket(), d.cfg.Log)
 		},
@@ -251,8 +261,10 @@ func together(ctx context.Context, parts ...func(context.Context) error) error {
 // ownSocket serves the other daemons and the command line.
 func (d *Daemon) ownSocket() http.Handler {
 	mux := http.NewServeMux()
-	ingest.Handle(mux, d.archive)
-	d.sounds.Handle(mux)
+	if d.cfg.Alone == "" { // else they stay with who has them until there is a place for them
+		ingest.Handle(mux, d.archive)
+		d.sounds.Handle(mux)
+	}
 	d.updateRoutes(mux)
 	ctl.Handle(mux, "GET /v1/status", func(r *http.Request, _ ctl.None) (ctl.AdminStatus, error) {
 		return ctl.AdminStatus{

@@ -10,6 +10,7 @@ import (
 
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
 	"github.com/coraltele/sanchar/pkg/platform/pki"
+	"github.com/coraltele/sanchar/pkg/platform/seal"
 )
 
 // followPause is how soon netd is asked again after it went away.
@@ -17,7 +18,7 @@ const followPause = 5 * time.Second
 
 // newCertificate returns what the page shows: of the box's CA, which is switchd's, with a key of
 // our own that nobody else has.
-func newCertificate(dir string, ca ctl.Switch, log *slog.Logger) (*pki.Server, error) {
+func newCertificate(dir string, chip *seal.Key, ca ctl.Switch, log *slog.Logger) (*pki.Server, error) {
 	issue := func(ctx context.Context, names []string, ips []netip.Addr, pub *ecdsa.PublicKey) ([]byte, error) {
 		key, err := x509.MarshalPKIXPublicKey(pub)
 		if err != nil {
@@ -29,7 +30,7 @@ func newCertificate(dir string, ca ctl.Switch, log *slog.Logger) (*pki.Server, e
 		c, err := ca.Sign(ctx, ctl.CertificateRequest{PublicKey: key, Names: names})
 		return []byte(c.PEM), err
 	}
-	return pki.OpenServer(dir, issue, time.Now, log)
+	return pki.OpenServer(dir, chip, issue, time.Now, log)
 }
 
 // followLinks keeps the certificate's addresses those that the box has.

@@ -95,6 +95,9 @@ func (d *Daemon) updateRoutes(mux *http.ServeMux) {
 		return ctl.None{}, nil
 	})
 	ctl.Handle(mux, "POST /v1/restart", func(r *http.Request, in ctl.RestartRequest) (ctl.None, error) {
+		if in.Adopt {
+			return ctl.None{}, d.updates.Adopt(r.Context(), in.Why)
+		}
 		return ctl.None{}, d.updates.Restart(r.Context(), in.Why, in.Reset)
 	})
 }
@@ -111,10 +114,18 @@ func (d *Daemon) updateAlarms() (all []ctl.Alarm) {
 
 // troubleAlarms tell why the box cannot do what it is for: it runs the page alone, from memory.
 func (d *Daemon) troubleAlarms() []ctl.Alarm {
+	if d.cfg.Alone != "" {
+		return []ctl.Alarm{{
+			Code: "box.alone", Text: "the page runs without its records and its admins: " + d.cfg.Alone,
+			Cure: "restart the box; if that does not help, install another version, or erase what the box keeps (factory reset)",
+		}}
+	}
 	if d.cfg.Trouble == "" {
 		return nil
 	}
-	return []ctl.Alarm{{
-		Code: "box.data", Text: "the box takes no calls: " + d.cfg.Trouble, Cure: "restart it; if that does not help, erase what it keeps (factory reset), or replace its disk",
-	}}
+	cure := d.cfg.Cure
+	if cure == "" {
+		cure = "restart it; if that does not help, erase what it keeps (factory reset), or replace its disk"
+	}
+	return []ctl.Alarm{{Code: "box.data", Text: "the box takes no calls: " + d.cfg.Trouble, Cure: cure}}
 }

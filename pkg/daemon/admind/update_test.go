@@ -28,10 +28,14 @@ func TestAMachineWithoutSlotsIsNotUpdated(t *testing.T) {
 	if refusal.Code != "update.machine" {
 		t.Errorf("%+v", refusal)
 	}
+	c.api(503, "POST", "/restart", m{"adopt": true}, &refusal)
+	if refusal.Code != "update.machine" {
+		t.Errorf("%+v", refusal)
+	}
 	c.api(422, "POST", "/update?wait=100000", "a file", nil, "Content-Type", "application/octet-stream")
 	var log struct{ Records []record.Audit }
 	c.api(200, "GET", "/records/audit", nil, &log)
-	for _, act := range []string{"update.install", "box.reset"} {
+	for _, act := range []string{"update.install", "box.reset", "box.adopt"} {
 		if !slices.ContainsFunc(log.Records, func(a record.Audit) bool {
 			return a.Act == act && !a.OK && strings.Contains(a.Detail, "update.machine")
 		}) {
@@ -66,10 +70,14 @@ func TestWhatABoxInTroubleTells(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.cfg.Root, b.cfg.Trouble = root, "the data partition is not there"
+	b.cfg.Cure = "look for it"
 	b.run()
 	admin := ctl.NewAdmin(b.cfg.socket("admin"))
 	defer func() { _ = admin.Close() }()
 	st, err := admin.Status(t.Context())
+	if !slices.ContainsFunc(st.Alarms, func(a ctl.Alarm) bool { return a.Cure == "look for it" }) {
+		t.Errorf("%+v", st.Alarms)
+	}
 	for _, code := range []string{"update.keys", "box.data"} {
 		if !slices.ContainsFunc(st.Alarms, func(a ctl.Alarm) bool { return a.Code == code && a.Cure != "" }) {
 			t.Errorf("no alarm %s: %+v, %v", code, st.Alarms, err)

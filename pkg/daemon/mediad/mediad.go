@@ -24,6 +24,7 @@ import (
 	"github.com/coraltele/sanchar/pkg/media/turn"
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
 	"github.com/coraltele/sanchar/pkg/platform/notify"
+	"github.com/coraltele/sanchar/pkg/platform/seal"
 	"github.com/coraltele/sanchar/pkg/rtp/tone"
 )
 
@@ -44,6 +45,7 @@ type Config struct {
 	NoOffload    bool             // all media comes to the sockets
 	Net          string           // netd's socket: where the kernel is made to pass media on; empty for never
 	Data         string           // folder of this daemon's files; "" keeps none, and nothing is recorded
+	RunDir       string           // of the daemons' sockets
 	Admin        string           // socket of admind, which takes recordings
 	Sounds       string           // folder of the box's texts and music
 	Tones        string           // whose tones are played: "itu" or "india"
@@ -60,6 +62,7 @@ type Daemon struct {
 	hub     hub
 	alarms  alarms
 	kernel  kernel
+	chip    *seal.Key // wraps key files; nil where there is no security chip
 
 	pool   *port.Pool
 	tones  tone.Plan
@@ -116,6 +119,9 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 	if err := d.startLoops(media, &wg, failed); err != nil {
 		return err
 	}
+	if d.chip, err = seal.Chip(d.cfg.RunDir, "media"); err != nil {
+		return err
+	}
 	identity, err := d.identity()
 	if err != nil {
 		return err
@@ -147,7 +153,7 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 // identity returns the certificate for media. One that cannot be kept serves until the next start.
 func (d *Daemon) identity() (*handshake.Identity, error) {
 	if d.cfg.Data != "" {
-		id, err := handshake.LoadIdentity(d.cfg.Data, time.Now())
+		id, err := handshake.LoadIdentity(d.cfg.Data, d.chip, time.Now())
 		if err == nil {
 			return id, nil
 		}

@@ -47,7 +47,7 @@ func (d *Daemon) openStudio() (*studio, error) {
 	}
 	spool := filepath.Join(d.cfg.Data, spoolDir)
 	_, err := os.Stat(spool)
-	key, err := seal.Load(filepath.Join(d.cfg.Data, keyFile), err == nil)
+	key, err := seal.Load(filepath.Join(d.cfg.Data, keyFile), err == nil, d.chip)
 	if err != nil {
 		d.log.Error("nothing can be recorded", "err", err)
 		s.keyless = err

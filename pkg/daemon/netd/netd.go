@@ -18,6 +18,7 @@ import (
 	"github.com/coraltele/sanchar/pkg/network/netman"
 	"github.com/coraltele/sanchar/pkg/network/netmon"
 	"github.com/coraltele/sanchar/pkg/network/services"
+	"github.com/coraltele/sanchar/pkg/platform/conf"
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
 	"github.com/coraltele/sanchar/pkg/platform/notify"
 )
@@ -50,6 +51,7 @@ type Daemon struct {
 
 	keys      *netapply.Keys
 	network   *netman.Network
+	settings  conf.Watched
 	manager   *netman.Manager
 	followers []func(netcfg.Document) // of the document that is applied
 
@@ -91,6 +93,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	if d.cfg.Manage {
 		wg.Go(func() { _ = d.network.Run(ctx) }) // and it
 	}
+	wg.Go(func() { conf.Watch(ctx, d.cfg.Log, d.settings) })
 	wg.Go(func() { d.followLinks(ctx) })
 	var aliveErr, manageErr error
 	wg.Go(func() {

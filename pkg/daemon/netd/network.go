@@ -17,6 +17,7 @@ import (
 	"github.com/coraltele/sanchar/pkg/network/netman"
 	"github.com/coraltele/sanchar/pkg/platform/conf"
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
+	"github.com/coraltele/sanchar/pkg/platform/seal"
 )
 
 // newNetwork makes the manager of the network with all that it works with.
@@ -28,7 +29,12 @@ func (d *Daemon) newNetwork() error {
 	if err != nil {
 		return err
 	}
-	if d.keys, err = netapply.OpenKeys(filepath.Join(d.cfg.DataDir, "keys")); err != nil {
+	d.settings = file
+	chip, err := seal.Chip(d.cfg.RunDir, "net")
+	if err != nil {
+		return err
+	}
+	if d.keys, err = netapply.OpenKeys(filepath.Join(d.cfg.DataDir, "keys"), chip); err != nil {
 		return err
 	}
 	clients, err := dhcpc.New(filepath.Join(d.cfg.DataDir, "leases"), slogx.Part(d.cfg.Log, "dhcpc"))

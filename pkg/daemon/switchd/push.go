@@ -21,7 +21,7 @@ const wakeTime = 24 * time.Hour
 
 // openPush opens who wakes devices. The accounts' key is there already.
 func (d *Daemon) openPush() error {
-	key, err := seal.Load(d.cfg.file("seal.key"), true)
+	key, err := seal.Load(d.cfg.file("seal.key"), true, d.chip)
 	if err != nil {
 		return err
 	}

@@ -31,7 +31,7 @@ const (
 
 // openReach reads the secret, or makes one.
 func (d *Daemon) openReach() error {
-	key, err := seal.Load(d.cfg.file("seal.key"), true)
+	key, err := seal.Load(d.cfg.file("seal.key"), true, d.chip)
 	if err != nil {
 		return err
 	}

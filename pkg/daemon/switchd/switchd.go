@@ -30,6 +30,7 @@ import (
 	"github.com/coraltele/sanchar/pkg/platform/notify"
 	"github.com/coraltele/sanchar/pkg/platform/outbox"
 	"github.com/coraltele/sanchar/pkg/platform/pki"
+	"github.com/coraltele/sanchar/pkg/platform/seal"
 	"github.com/coraltele/sanchar/pkg/record"
 )
 
@@ -53,6 +54,7 @@ type Daemon struct {
 	cfg     Config
 	log     *slog.Logger
 	started time.Time
+	chip    *seal.Key // wraps key files; nil where there is no security chip
 	media   ctl.Media
 	net     ctl.Net
 	admin   ctl.Admin
@@ -115,7 +117,10 @@ func (d *Daemon) Run(ctx context.Context) error {
 
 // open opens everything in the order that a first answer needs: sockets first, they queue meanwhile.
 func (d *Daemon) open(ctx context.Context) (err error) {
-	if d.users, err = account.Open(d.cfg.DataDir); err != nil {
+	if d.chip, err = seal.Chip(d.cfg.RunDir, "switch"); err != nil {
+		return err
+	}
+	if d.users, err = account.Open(d.cfg.DataDir, d.chip); err != nil {
 		return err
 	}
 	if d.cfg.Domain != "" {
@@ -168,13 +173,13 @@ func (d *Daemon) product() string { return "Sanchar/" + d.cfg.Version }
 
 func (d *Daemon) openPKI() (err error) {
 	dir := d.cfg.file("pki")
-	if d.ca, err = pki.OpenCA(dir, time.Now); err != nil {
+	if d.ca, err = pki.OpenCA(dir, d.chip, time.Now); err != nil {
 		return err
 	}
 	issue := func(_ context.Context, names []string, ips []netip.Addr, pub *ecdsa.PublicKey) ([]byte, error) {
 		return d.ca.Issue(names, ips, pub)
 	}
-	if d.cert, err = pki.OpenServer(dir, issue, time.Now, slogx.Part(d.log, "tls")); err != nil {
+	if d.cert, err = pki.OpenServer(dir, d.chip, issue, time.Now, slogx.Part(d.log, "tls")); err != nil {
 		return err
 	}
 	d.nameCertificate()
@@ -218,7 +223,7 @@ func (d *Daemon) serve(ctx context.Context) error {
 	go func() {
 		behind <- together(later, d.devices.Run, d.calls.Run, d.chat.Run, d.runPush, d.outbox.Run, d.failures.Run)
 	}()
-	err := together(ctx, d.edge.Run, d.cert.Run, d.followMedia, d.followNet, d.watchAlarms, d.keepAlive, d.serveSocket, d.tellReady)
+	err := together(ctx, d.edge.Run, d.cert.Run, d.followMedia, d.followNet, d.watchAlarms, d.watchSettings, d.keepAlive, d.serveSocket, d.tellReady)
 	end()
 	return errors.Join(err, <-behind)
 }
@@ -286,6 +291,12 @@ func (d *Daemon) tellReady(ctx context.Context) error {
 		}
 		time.Sleep(time.Millisecond)
 	}
+}
+
+// watchSettings notes settings that we run well with.
+func (d *Daemon) watchSettings(ctx context.Context) error {
+	conf.Watch(ctx, d.log, d.recording, d.mediaPolicy.Settings())
+	return nil
 }
 
 func (d *Daemon) keepAlive(ctx context.Context) error {

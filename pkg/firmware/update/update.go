@@ -99,6 +99,7 @@ func (u *Updates) State(ctx context.Context) ctl.UpdateState {
 	}
 	st.Able = boot.Slot != "" && boot.Fault == ""
 	st.Slot, st.Images, st.Trial, st.Failed, st.Fault = boot.Slot, boot.Images, boot.Trial, boot.Failed, boot.Fault
+	st.Keys, st.Foreign, st.Aside = boot.Keys, boot.Foreign, boot.Aside
 	return st
 }
 
@@ -284,7 +285,16 @@ func (u *Updates) Restart(ctx context.Context, by string, reset bool) error {
 	if reset {
 		why = "factory reset, " + why
 	}
-	err := u.cfg.Init.Restart(ctx, ctl.RestartRequest{Why: why, Reset: reset})
+	return onImage(u.cfg.Init.Restart(ctx, ctl.RestartRequest{Why: why, Reset: reset}))
+}
+
+// Adopt restarts the box with the data of another box as its own.
+func (u *Updates) Adopt(ctx context.Context, by string) error {
+	return onImage(u.cfg.Init.Restart(ctx, ctl.RestartRequest{Why: "the data of another box is adopted, asked for by " + by, Adopt: true}))
+}
+
+// onImage says it in words when there is no init of ours.
+func onImage(err error) error {
 	if p, ok := errors.AsType[*problem.Error](err); ok && p.Kind == problem.Unavailable {
 		return problem.Wrap(err, problem.Unavailable, "update.machine", "this machine was not started from an image", "restart it as it was started")
 	}

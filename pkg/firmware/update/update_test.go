@@ -197,3 +197,21 @@ func TestTheFloorRisesWithAVersionThatIsWell(t *testing.T) {
 		t.Error("a floor that cannot be read was taken for none")
 	}
 }
+
+func TestWhatTheInitSaysOfKeysAndDataIsToldOn(t *testing.T) {
+	t.Parallel()
+	f := &fakeBox{boot: ctl.Boot{
+		Slot: "a", Keys: ctl.BootKeys{Held: ctl.KeysChip}, Foreign: true, Aside: []ctl.BootAside{{File: "switch/state.db"}},
+	}}
+	u := start(t, f, isWell)
+	if st := u.State(t.Context()); st.Keys.Held != ctl.KeysChip || !st.Foreign || len(st.Aside) != 1 {
+		t.Errorf("%+v", st)
+	}
+	if err := u.Adopt(t.Context(), "Owner"); err != nil || len(f.restarts) != 1 || !f.restarts[0].Adopt || !strings.Contains(f.restarts[0].Why, "Owner") {
+		t.Errorf("%+v, %v", f.restarts, err)
+	}
+	f.err = problem.New(problem.Unavailable, "init.away", "away", "")
+	if err := u.Adopt(t.Context(), "Owner"); problem.Of(err).Code != "update.machine" {
+		t.Errorf("%v", err)
+	}
+}

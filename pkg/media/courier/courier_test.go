@@ -59,7 +59,7 @@ func (a *archive) put(_ context.Context, file ctl.RecordingHead, body io.Reader)
 
 func open(t *testing.T, dir string, a *archive) *Courier {
 	t.Helper()
-	key, err := seal.Load(filepath.Join(dir, "key"), false)
+	key, err := seal.Load(filepath.Join(dir, "key"), false, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

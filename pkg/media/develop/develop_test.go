@@ -38,7 +38,7 @@ func newScene(t testing.TB, format string) *scene {
 		ID: "one", Session: "call", Format: format, Wall: time.Unix(1.7e9, 0).UTC(), Labels: map[string]string{"call": "7"},
 	}}
 	var err error
-	if s.key, err = seal.Load(filepath.Join(s.dir, "key"), false); err != nil {
+	if s.key, err = seal.Load(filepath.Join(s.dir, "key"), false, nil); err != nil {
 		t.Fatal(err)
 	}
 	return s

@@ -39,7 +39,7 @@ type rig struct {
 func newRig(t testing.TB, dir string) *rig {
 	t.Helper()
 	r := &rig{t: t}
-	key, err := seal.Load(filepath.Join(dir, "key"), false)
+	key, err := seal.Load(filepath.Join(dir, "key"), false, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,7 +14,7 @@ import (
 
 func testKey(t testing.TB) *seal.Key {
 	t.Helper()
-	k, err := seal.Load(filepath.Join(t.TempDir(), "key"), false)
+	k, err := seal.Load(filepath.Join(t.TempDir(), "key"), false, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -29,7 +29,7 @@ func newShelf(t *testing.T) *shelf {
 	t.Helper()
 	s := &shelf{dir: t.TempDir(), closed: make(chan string, 10)}
 	var err error
-	if s.key, err = seal.Load(filepath.Join(s.dir, "key"), false); err != nil {
+	if s.key, err = seal.Load(filepath.Join(s.dir, "key"), false, nil); err != nil {
 		t.Fatal(err)
 	}
 	return s

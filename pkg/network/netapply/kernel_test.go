@@ -45,7 +45,7 @@ func newBox(t *testing.T, ports int) *box {
 	if os.Getenv("NETLAB_INSIDE") != "yes" {
 		t.Skip("no network namespaces here: run as root, or allow user namespaces")
 	}
-	keys, err := OpenKeys(filepath.Join(t.TempDir(), "keys"))
+	keys, err := OpenKeys(filepath.Join(t.TempDir(), "keys"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,8 +24,9 @@ type Keys struct {
 	one  sync.Mutex // making a key
 }
 
-// OpenKeys opens the folder of the keys, which is made if it is not there.
-func OpenKeys(dir string) (*Keys, error) {
+// OpenKeys opens the folder of the keys, which is made if it is not there. What seals them is wrapped
+// under the key of the security chip, unless that is nil.
+func OpenKeys(dir string, under *seal.Key) (*Keys, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
@@ -33,7 +34,7 @@ func OpenKeys(dir string) (*Keys, error) {
 	if err != nil {
 		return nil, err
 	}
-	key, err := seal.Load(filepath.Join(dir, "seal.key"), len(entries) > 0)
+	key, err := seal.Load(filepath.Join(dir, "seal.key"), len(entries) > 0, under)
 	if err != nil {
 		return nil, fmt.Errorf("open the keys of tunnels: %w", err)
 	}

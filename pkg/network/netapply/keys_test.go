@@ -17,7 +17,7 @@ import (
 func TestKeysStayTheSameAndAreSealed(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "keys")
-	first, err := OpenKeys(dir)
+	first, err := OpenKeys(dir, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -29,7 +29,7 @@ func TestKeysStayTheSameAndAreSealed(t *testing.T) {
 	if err != nil || shared == private {
 		t.Fatal(shared == private, err)
 	}
-	again, err := OpenKeys(dir)
+	again, err := OpenKeys(dir, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -54,7 +54,7 @@ func onKernel(dir string, wrap func(netapply.System) netapply.System) (*Manager,
 	if err != nil {
 		return nil, err
 	}
-	keys, err := netapply.OpenKeys(filepath.Join(dir, "keys"))
+	keys, err := netapply.OpenKeys(filepath.Join(dir, "keys"), nil)
 	if err != nil {
 		return nil, err
 	}

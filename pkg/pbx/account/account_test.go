@@ -23,7 +23,7 @@ const domain = "pbx.test"
 
 func open(t *testing.T, dir string) *Directory {
 	t.Helper()
-	d, err := Open(dir)
+	d, err := Open(dir, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -344,7 +344,7 @@ func TestNoncesAgeAndCountsAreUsedOnce(t *testing.T) {
 }
 
 func BenchmarkGuard(b *testing.B) {
-	d, err := Open(b.TempDir())
+	d, err := Open(b.TempDir(), nil)
 	if err != nil {
 		b.Fatal(err)
 	}

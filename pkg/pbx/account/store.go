@@ -41,21 +41,22 @@ type Directory struct {
 	md5Only int                 // accounts without an HA1 of SHA-256
 }
 
-// Open opens the accounts kept in dir.
-func Open(dir string) (*Directory, error) {
+// Open opens the accounts kept in dir. Their key is wrapped under that of the security chip, unless that
+// is nil.
+func Open(dir string, under *seal.Key) (*Directory, error) {
 	db, err := store.Open(filepath.Join(dir, "state.db"), store.Options{Buckets: []string{usersBucket, settingsBucket}})
 	if err != nil {
 		return nil, err
 	}
 	d := &Directory{db: db, byID: map[string]*Account{}, byName: map[string]*Account{}, watch: func(string) {}}
-	if err := d.load(dir); err != nil {
+	if err := d.load(dir, under); err != nil {
 		_ = db.Close() // the error of load says what is wrong
 		return nil, fmt.Errorf("load accounts: %w", err)
 	}
 	return d, nil
 }
 
-func (d *Directory) load(dir string) error {
+func (d *Directory) load(dir string, under *seal.Key) error {
 	err := d.db.View(func(tx *bbolt.Tx) error {
 		if _, err := store.Get(tx.Bucket([]byte(settingsBucket)), domainKey, &d.domain); err != nil {
 			return err
@@ -72,7 +73,7 @@ func (d *Directory) load(dir string) error {
 	if err != nil {
 		return err
 	}
-	if d.key, err = seal.Load(filepath.Join(dir, "seal.key"), len(d.byID) > 0); err != nil {
+	if d.key, err = seal.Load(filepath.Join(dir, "seal.key"), len(d.byID) > 0, under); err != nil {
 		return err
 	}
 	return d.loadNonceSecret()

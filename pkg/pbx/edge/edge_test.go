@@ -42,14 +42,14 @@ type rig struct {
 func serverTLS(t testing.TB) *tls.Config {
 	t.Helper()
 	dir := t.TempDir()
-	ca, err := pki.OpenCA(dir, time.Now)
+	ca, err := pki.OpenCA(dir, nil, time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}
 	issue := func(_ context.Context, names []string, ips []netip.Addr, pub *ecdsa.PublicKey) ([]byte, error) {
 		return ca.Issue(names, ips, pub)
 	}
-	srv, err := pki.OpenServer(dir, issue, time.Now, slog.New(slog.DiscardHandler))
+	srv, err := pki.OpenServer(dir, nil, issue, time.Now, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,7 +72,7 @@ type rigOptions struct {
 
 func newRigOf(t testing.TB, o rigOptions) *rig {
 	t.Helper()
-	dir, err := account.Open(t.TempDir())
+	dir, err := account.Open(t.TempDir(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

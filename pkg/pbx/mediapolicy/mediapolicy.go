@@ -27,6 +27,9 @@ func Open(path string, user func(name string) bool, log *slog.Logger) (*Policy, 
 	return &Policy{file: file, user: user}, nil
 }
 
+// Settings are the document, to be watched.
+func (p *Policy) Settings() conf.Watched { return p.file }
+
 // Default is the policy of a new box: what can be encrypted is, and every phone can call.
 func Default() ctl.MediaPolicy { return ctl.MediaPolicy{Site: site()} }
 

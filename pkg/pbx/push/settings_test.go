@@ -20,7 +20,7 @@ import (
 func TestSettingsAreKeptSealedAndTellNoSecret(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	key, err := seal.Load(filepath.Join(dir, "seal.key"), false)
+	key, err := seal.Load(filepath.Join(dir, "seal.key"), false, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -19,6 +20,7 @@ import (
 
 	"github.com/coraltele/sanchar/pkg/base/fsx"
 	"github.com/coraltele/sanchar/pkg/base/problem"
+	"github.com/coraltele/sanchar/pkg/platform/copies"
 )
 
 // keptRevisions is how many revisions can be looked at and brought back.
@@ -44,8 +46,9 @@ type Revision struct {
 
 // state is a document as it is now; it is replaced whole.
 type state[T any] struct {
-	rev   Revision
-	value T
+	rev     Revision
+	value   T
+	version int // of the file on disk; 0 where there is none
 }
 
 // File is an open document. Its methods may be called from any goroutine.
@@ -56,14 +59,23 @@ type File[T any] struct {
 	log     *slog.Logger
 	saving  sync.Mutex // one Save at a time
 	now     atomic.Pointer[state[T]]
+	seen    *uint64 // revision at the last look, of who watches
 }
 
 // Open reads the document at path. Without one the defaults are valid. One that is damaged or gone
-// is replaced by its newest revision; one that is wrong in what it says is an error with all faults.
+// is replaced by its newest revision; one that is wrong in what it says is an error with all faults. One
+// that a newer program has written gives way to the copy that was kept for this one.
 func Open[T any](path string, schema Schema[T], log *slog.Logger) (*File[T], error) {
 	f := &File[T]{path: path, history: strings.TrimSuffix(path, filepath.Ext(path)) + ".history", schema: schema, log: log}
 	if err := os.MkdirAll(f.history, 0o700); err != nil {
 		return nil, err
+	}
+	if err := copies.Settle(path, schema.Version()); err != nil {
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
+	version, err := f.comeBack()
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
 	value, rev, err := f.read(path)
 	if errors.Is(err, errDamaged) || errors.Is(err, fs.ErrNotExist) {
@@ -72,8 +84,45 @@ func Open[T any](path string, schema Schema[T], log *slog.Logger) (*File[T], err
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
-	f.now.Store(&state[T]{rev, value})
+	f.now.Store(&state[T]{rev, value, version})
+	f.retreat()
 	return f, nil
+}
+
+// comeBack puts our own copy in the place of a document that a newer program has written, if there is
+// one, and returns the version of what is there then.
+func (f *File[T]) comeBack() (int, error) {
+	version, err := versionOf(f.path)
+	if err != nil || version <= f.schema.Version() {
+		return version, err
+	}
+	back, err := copies.Back(f.path, version, f.schema.Version())
+	if err != nil || !back { // what is wrong then is told by who reads it
+		return version, err
+	}
+	f.log.Warn("settings of a newer version are set aside", "path", f.path, "version", version)
+	return versionOf(f.path)
+}
+
+// keepCopy copies the document before its form changes: the version that wrote it may come back.
+func (f *File[T]) keepCopy(version int, was uint64) error {
+	switch {
+	case version == 0 && was == 0 && f.schema.Version() > 1:
+		return copies.Begin(f.path)
+	case version == 0, version >= f.schema.Version():
+		return nil
+	}
+	data, err := os.ReadFile(f.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return copies.Keep(f.path, version, int64(len(data)), func(w io.Writer) error {
+		_, err := w.Write(data)
+		return err
+	})
 }
 
 // recover returns the newest revision that can be read, or the defaults when there never was any.
@@ -82,14 +131,19 @@ func (f *File[T]) recover(why error) (value T, rev Revision, err error) {
 	if err != nil {
 		return value, rev, err
 	}
+	damaged := 0
 	for _, n := range numbers {
+		if version, err := versionOf(f.revisionFile(n)); err == nil && version > f.schema.Version() {
+			continue // of a version that did not stay
+		}
+		damaged++
 		if value, rev, err = f.read(f.revisionFile(n)); err == nil {
 			f.log.Error("settings replaced by an older copy", "path", f.path, "revision", n, "err", why)
 			return value, rev, nil
 		}
 		f.log.Error("old settings are not readable", "path", f.revisionFile(n), "err", err)
 	}
-	if len(numbers) > 0 || !errors.Is(why, fs.ErrNotExist) {
+	if damaged > 0 || !errors.Is(why, fs.ErrNotExist) {
 		return value, rev, problem.Wrap(why, problem.Invalid, "conf.damaged", "the settings "+f.path+" and all older copies are damaged",
 			"restore them from a backup, or remove the file and the folder "+f.history+" to start with defaults")
 	}
@@ -127,13 +181,16 @@ func (f *File[T]) Save(value T, was uint64, who string) (Revision, error) {
 	if err != nil {
 		return Revision{}, err
 	}
+	if err := f.keepCopy(f.now.Load().version, was); err != nil {
+		return Revision{}, fmt.Errorf("save settings: %w", err)
+	}
 	// The copy first: a crash in between leaves the old settings valid and a copy that the next Save replaces.
 	for _, path := range []string{f.revisionFile(rev.Number), f.path} {
 		if err := fsx.WriteFile(path, data, 0o600); err != nil {
 			return Revision{}, fmt.Errorf("save settings: %w", err)
 		}
 	}
-	f.now.Store(&state[T]{rev, value})
+	f.now.Store(&state[T]{rev, value, f.schema.Version()})
 	if err := f.prune(); err != nil {
 		f.log.Warn("old settings stay", "path", f.history, "err", err)
 	}

@@ -10,8 +10,10 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/coraltele/sanchar/pkg/base/problem"
+	"github.com/coraltele/sanchar/pkg/platform/copies"
 )
 
 // settings is of version 3: version 1 had "port", version 2 had "ports".
@@ -294,4 +296,119 @@ func FuzzDecode(f *testing.F) {
 			t.Fatalf("changed by writing: %v\n%s\n%s", err, written, twice)
 		}
 	})
+}
+
+// olderSchema is that of the version before: it knows version 2 of the document.
+func olderSchema() Schema[earlier] {
+	return Schema[earlier]{
+		Default: func() earlier { return earlier{} }, Validate: func(earlier) []problem.Fault { return nil },
+		Migrate: []func(map[string]any) error{schema().Migrate[0]},
+	}
+}
+
+type earlier struct {
+	Ports []int  `json:"ports"`
+	Name  string `json:"name"`
+	Limit int    `json:"limit"`
+}
+
+// onTrial makes the version that a test runs as one on trial.
+func onTrial(t *testing.T) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "trial")
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv(copies.Env, path)
+}
+
+func TestTheVersionBeforeWithoutSettingsHasDefaultsAgain(t *testing.T) {
+	onTrial(t)
+	root := t.TempDir()
+	path := filepath.Join(root, "net", "network.json")
+	newer := open(t, path)
+	value, _ := newer.Load()
+	if _, err := newer.Save(value, 0, "Owner"); err != nil {
+		t.Fatal(err)
+	}
+	f, err := Open(path, olderSchema(), quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, rev := f.Load(); rev.Number != 0 || got.Name != "" {
+		t.Errorf("%+v, %+v", got, rev)
+	}
+	if aside, err := copies.Find(root); err != nil || len(aside) != 1 {
+		t.Errorf("set aside: %+v, %v", aside, err)
+	}
+}
+
+func TestTheVersionBeforeFindsItsOwnSettings(t *testing.T) {
+	onTrial(t)
+	root := t.TempDir()
+	path := filepath.Join(root, "net", "network.json")
+	older := func() *File[earlier] {
+		f, err := Open(path, olderSchema(), quiet)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f
+	}
+	if _, err := older().Save(earlier{Ports: []int{5070}, Name: "old"}, 0, "Owner"); err != nil {
+		t.Fatal(err)
+	}
+	newer := open(t, path) // on trial
+	value, rev := newer.Load()
+	if value.Listen[0] != 5070 {
+		t.Fatalf("%+v", value)
+	}
+	if got, _ := older().Load(); got.Name != "old" {
+		t.Fatalf("who only reads changes the file: %+v", got)
+	}
+	for i, name := range []string{"new", "newer"} {
+		value.Name = name
+		if _, err := newer.Save(value, rev.Number+uint64(i), "Owner"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	back := older()
+	got, was := back.Load()
+	if got.Name != "old" || was.Number != 1 {
+		t.Fatalf("the version before finds %+v, %+v", got, was)
+	}
+	aside, err := copies.Find(root)
+	if err != nil || len(aside) != 1 || aside[0].Path != "net/network.json" {
+		t.Errorf("set aside: %+v, %v", aside, err)
+	}
+	got.Name = "later"
+	if _, err := back.Save(got, was.Number, "Owner"); err != nil { // over a revision of the newer version
+		t.Fatal(err)
+	}
+	if got, was := older().Load(); got.Name != "later" || was.Number != 2 {
+		t.Errorf("%+v, %+v", got, was)
+	}
+}
+
+func TestSettingsOfAVersionThatStayedAreRefused(t *testing.T) {
+	onTrial(t)
+	root := t.TempDir()
+	path := filepath.Join(root, "net", "network.json")
+	f, err := Open(path, olderSchema(), quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Save(earlier{Ports: []int{5070}}, 0, "Owner"); err != nil {
+		t.Fatal(err)
+	}
+	newer := open(t, path)
+	value, rev := newer.Load()
+	if _, err := newer.Save(value, rev.Number, "Owner"); err != nil {
+		t.Fatal(err)
+	}
+	if err := copies.Drop(root, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(path, olderSchema(), quiet); problem.Of(err).Code != "conf.version" {
+		t.Errorf("%v", err)
+	}
 }

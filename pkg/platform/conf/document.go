@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
 	"strings"
 
 	"github.com/coraltele/sanchar/pkg/base/problem"
@@ -48,6 +50,21 @@ func decode[T any](data []byte, schema Schema[T]) (value T, rev Revision, err er
 		return value, rev, err
 	}
 	return value, doc.Revision, problem.Fields("conf.invalid", schema.Validate(value))
+}
+
+// versionOf reads the version of a document on disk: 0 where there is none, or none that can be read.
+func versionOf(path string) (int, error) {
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	var doc struct {
+		Version int `json:"version"`
+	}
+	if err == nil && json.Unmarshal(data, &doc) != nil {
+		return 0, nil // it is damaged, which who reads the rest tells
+	}
+	return doc.Version, err
 }
 
 // migrate brings settings to the newest version.

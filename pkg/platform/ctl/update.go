@@ -26,6 +26,9 @@ type UpdateState struct {
 	Failed      []BootFailed `json:"failed,omitempty"`
 	Fault       string       `json:"fault,omitempty" doc:"why the box cannot tell"`
 	Development bool         `json:"development,omitempty" doc:"anybody may have the keys that this box trusts"`
+	Keys        BootKeys     `json:"keys" doc:"how the keys of the box are protected"`
+	Foreign     bool         `json:"foreign,omitempty" doc:"the data partition is another box's: nothing of it is used"`
+	Aside       []BootAside  `json:"aside,omitempty" doc:"what a version wrote that did not stay, kept aside and not in use"`
 
 	Phase  string    `json:"phase" enum:",receiving,waiting,restarting"`
 	Next   string    `json:"next,omitempty" doc:"version that is being installed"`

@@ -23,6 +23,7 @@ import (
 	"github.com/coraltele/sanchar/pkg/base/fsx"
 	"github.com/coraltele/sanchar/pkg/base/ids"
 	"github.com/coraltele/sanchar/pkg/base/problem"
+	"github.com/coraltele/sanchar/pkg/platform/seal"
 )
 
 const (
@@ -61,8 +62,9 @@ type CA struct {
 }
 
 // OpenCA reads the CA in dir, and makes one when there is none. Phones trust the CA for its whole
-// life, so a CA that has lost its key is an error and not replaced.
-func OpenCA(dir string, clock func() time.Time) (*CA, error) {
+// life, so a CA that has lost its key is an error and not replaced. Its key is wrapped under that of the
+// security chip, unless that is nil.
+func OpenCA(dir string, under *seal.Key, clock func() time.Time) (*CA, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
@@ -73,7 +75,7 @@ func OpenCA(dir string, clock func() time.Time) (*CA, error) {
 		return nil, err
 	}
 	// A key alone is what a crash leaves at the first start: nobody has seen its certificate.
-	key, err := openKey(filepath.Join(dir, "ca.key"), made)
+	key, err := openKey(filepath.Join(dir, "ca.key"), under, made)
 	if err != nil {
 		return nil, fmt.Errorf("open CA: %w", err)
 	}
@@ -98,11 +100,11 @@ func OpenCA(dir string, clock func() time.Time) (*CA, error) {
 const restoreCure = "restore both files from a backup; or remove both to get a new CA, which every phone must then be given"
 
 // openKey reads the private key at path, or makes it when mayMake is set.
-func openKey(path string, mayMake bool) (*ecdsa.PrivateKey, error) {
-	data, err := os.ReadFile(path)
+func openKey(path string, under *seal.Key, mayMake bool) (*ecdsa.PrivateKey, error) {
+	data, err := seal.ReadFile(path, under)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && mayMake:
-		return makeKey(path)
+		return makeKey(path, under)
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, problem.New(problem.Missing, "pki.key.missing", "the private key "+path+" is gone", restoreCure)
 	case err != nil:
@@ -123,7 +125,7 @@ func openKey(path string, mayMake bool) (*ecdsa.PrivateKey, error) {
 	return ec, nil
 }
 
-func makeKey(path string) (*ecdsa.PrivateKey, error) {
+func makeKey(path string, under *seal.Key) (*ecdsa.PrivateKey, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, err
@@ -132,7 +134,7 @@ func makeKey(path string) (*ecdsa.PrivateKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	return key, fsx.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: pemKey, Bytes: der}), 0o600)
+	return key, seal.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: pemKey, Bytes: der}), under)
 }
 
 // makeCA starts the CA's life at the epoch and not now: it is never in a phone's future, whatever

@@ -1,10 +1,12 @@
 package pki
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
+	"errors"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -16,6 +18,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/coraltele/sanchar/pkg/base/problem"
+	"github.com/coraltele/sanchar/pkg/platform/seal"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -30,7 +33,7 @@ func at(text string) func() time.Time {
 
 func openCA(t testing.TB, dir string, clock func() time.Time) *CA {
 	t.Helper()
-	ca, err := OpenCA(dir, clock)
+	ca, err := OpenCA(dir, nil, clock)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -175,7 +178,7 @@ func TestADamagedCAIsAnErrorWithACure(t *testing.T) {
 			if err := os.Remove(path); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := makeKey(path); err != nil {
+			if _, err := makeKey(path, nil); err != nil {
 				t.Fatal(err)
 			}
 		default:
@@ -183,9 +186,38 @@ func TestADamagedCAIsAnErrorWithACure(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		_, err := OpenCA(dir, time.Now)
+		_, err := OpenCA(dir, nil, time.Now)
 		if p := problem.Of(err); p.Code != c.code || p.Cure == "" {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+func TestPrivateKeysAreWrapped(t *testing.T) {
+	t.Parallel()
+	run, dir := t.TempDir(), t.TempDir()
+	if err := errors.Join(os.MkdirAll(filepath.Join(run, seal.ChipDir), 0o700), os.WriteFile(filepath.Join(run, seal.ChipDir, "switch"), make([]byte, 32), 0o400)); err != nil {
+		t.Fatal(err)
+	}
+	under, err := seal.Chip(run, "switch")
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, err := OpenCA(dir, nil, time.Now) // the box had no chip then
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		ca, err := OpenCA(dir, under, time.Now)
+		if err != nil || !ca.key.Equal(before.key) {
+			t.Fatalf("another key: %v", err)
+		}
+	}
+	text, err := os.ReadFile(filepath.Join(dir, "ca.key"))
+	if err != nil || bytes.Contains(text, []byte(pemKey)) {
+		t.Errorf("the key lies in clear: %.40q, %v", text, err)
+	}
+	if _, err := OpenCA(dir, nil, time.Now); problem.Of(err).Code != "seal.key.wrapped" {
+		t.Errorf("without the chip: %v", err)
 	}
 }

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/coraltele/sanchar/pkg/base/fsx"
+	"github.com/coraltele/sanchar/pkg/platform/seal"
 )
 
 const (
@@ -57,12 +58,13 @@ type served struct {
 	selfSigned bool
 }
 
-// OpenServer reads key and chain in dir, and makes what is missing.
-func OpenServer(dir string, issue Issuer, clock func() time.Time, log *slog.Logger) (*Server, error) {
+// OpenServer reads key and chain in dir, and makes what is missing. The key is wrapped under that of the
+// security chip, unless that is nil.
+func OpenServer(dir string, under *seal.Key, issue Issuer, clock func() time.Time, log *slog.Logger) (*Server, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	key, err := openKey(filepath.Join(dir, "tls.key"), true)
+	key, err := openKey(filepath.Join(dir, "tls.key"), under, true)
 	if err != nil {
 		return nil, fmt.Errorf("open server certificate: %w", err)
 	}

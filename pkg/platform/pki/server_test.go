@@ -32,7 +32,7 @@ func fromCA(ca *CA) Issuer {
 
 func openServer(t testing.TB, dir string, issue Issuer, clock func() time.Time) *Server {
 	t.Helper()
-	s, err := OpenServer(dir, issue, clock, quiet)
+	s, err := OpenServer(dir, nil, issue, clock, quiet)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,6 @@
 // Package seal encrypts small secrets at rest with AES-256-GCM under the box's key file, each bound
 // to what it belongs to, so that a stolen disk without the key tells nothing and a value cannot be
-// moved to another user.
+// moved to another user. Key files themselves are wrapped where the box has a security chip.
 package seal
 
 import (
@@ -15,7 +15,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/coraltele/sanchar/pkg/base/fsx"
 	"github.com/coraltele/sanchar/pkg/base/problem"
 )
 
@@ -46,18 +45,16 @@ type Key struct {
 	aead cipher.AEAD
 }
 
-// Load reads the key file at path. When there is none it makes one, unless sealed data exists
-// already: a new key would make that unreadable for good.
-func Load(path string, dataExists bool) (*Key, error) {
-	raw, err := os.ReadFile(path)
+// Load reads the key file at path, which is wrapped under the chip's key if that is not nil. When there
+// is none it makes one, unless sealed data exists already: a new key would make that unreadable for good.
+func Load(path string, dataExists bool, under *Key) (*Key, error) {
+	raw, err := ReadFile(path, under)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && !dataExists:
-		raw, err = makeKeyFile(path)
+		raw, err = makeKeyFile(path, under)
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, problem.New(problem.Missing, "seal.key.missing", "the key file "+path+" is gone, but there are secrets sealed with it",
 			"restore the key file from a backup; without it every secret must be set anew")
-	case err == nil:
-		err = checkMode(path)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("load key %s: %w", path, err)
@@ -66,13 +63,13 @@ func Load(path string, dataExists bool) (*Key, error) {
 	return newKey(path, raw)
 }
 
-func makeKeyFile(path string) ([]byte, error) {
+func makeKeyFile(path string, under *Key) ([]byte, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, err
 	}
 	raw := make([]byte, keyBytes)
 	rand.Read(raw)
-	return raw, fsx.WriteFile(path, raw, 0o600)
+	return raw, WriteFile(path, raw, under)
 }
 
 // checkMode refuses a key that other users can read: what they read stays with them.

@@ -12,7 +12,7 @@ import (
 
 func load(t testing.TB, path string, dataExists bool) *Key {
 	t.Helper()
-	k, err := Load(path, dataExists)
+	k, err := Load(path, dataExists, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,7 +82,7 @@ func TestAKeyFileThatIsNotRightIsRefused(t *testing.T) {
 		"seal.key.mode":    write("open", keyBytes, 0o640),
 		"seal.key.size":    write("short", keyBytes-1, 0o600),
 	} {
-		_, err := Load(path, true)
+		_, err := Load(path, true, nil)
 		if p := problem.Of(err); p.Code != code || p.Cure == "" {
 			t.Errorf("%s: got %v", code, err)
 		}

@@ -189,7 +189,7 @@ func (b *Box) Folder(path ...string) (names []string) {
 // StrangeCA writes the certificate of a CA that has signed nothing of the box.
 func (b *Box) StrangeCA() (file string) {
 	b.t.Helper()
-	ca, err := pki.OpenCA(b.t.TempDir(), time.Now)
+	ca, err := pki.OpenCA(b.t.TempDir(), nil, time.Now)
 	if err != nil {
 		b.t.Fatal(err)
 	}

@@ -39,7 +39,7 @@ type Side struct {
 // also has the number 100+n. It is started by Start.
 func New(t testing.TB, names ...string) *Side {
 	t.Helper()
-	dir, err := account.Open(t.TempDir())
+	dir, err := account.Open(t.TempDir(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -18,6 +19,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/coraltele/sanchar/pkg/media/secure"
+	"github.com/coraltele/sanchar/pkg/platform/seal"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -183,28 +185,28 @@ func TestIdentityStays(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	now := time.Now()
-	first, err := LoadIdentity(dir, now)
+	first, err := LoadIdentity(dir, nil, now)
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, err := LoadIdentity(dir, now)
+	again, err := LoadIdentity(dir, nil, now)
 	if err != nil || string(again.Fingerprint().Value) != string(first.Fingerprint().Value) {
 		t.Errorf("another one after a restart, %v", err)
 	}
 	if st, err := os.Stat(filepath.Join(dir, file)); err != nil || st.Mode().Perm() != 0o600 {
 		t.Errorf("%v, %v", st, err)
 	}
-	later, err := LoadIdentity(dir, now.Add(lifetime-renewLeft+time.Hour))
+	later, err := LoadIdentity(dir, nil, now.Add(lifetime-renewLeft+time.Hour))
 	if err != nil || string(later.Fingerprint().Value) == string(first.Fingerprint().Value) {
 		t.Errorf("not renewed, %v", err)
 	}
 	if err := os.WriteFile(filepath.Join(dir, file), []byte("torn"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := LoadIdentity(dir, now); err != nil {
+	if _, err := LoadIdentity(dir, nil, now); err != nil {
 		t.Errorf("a torn file: %v", err)
 	}
-	if _, err := LoadIdentity(filepath.Join(dir, "missing"), now); err == nil {
+	if _, err := LoadIdentity(filepath.Join(dir, "missing"), nil, now); err == nil {
 		t.Error("kept in a folder that is not there")
 	}
 	if key, ok := first.certificate.PrivateKey.(*ecdsa.PrivateKey); !ok || key.Curve != elliptic.P256() {
@@ -222,5 +224,31 @@ func TestFingerprints(t *testing.T) {
 		if f.Known() != want {
 			t.Errorf("%s of %d bytes: %v", f.Hash, len(f.Value), !want)
 		}
+	}
+}
+
+func TestTheIdentityIsWrapped(t *testing.T) {
+	t.Parallel()
+	run, dir, now := t.TempDir(), t.TempDir(), time.Now()
+	if err := errors.Join(os.MkdirAll(filepath.Join(run, seal.ChipDir), 0o700), os.WriteFile(filepath.Join(run, seal.ChipDir, "media"), make([]byte, 32), 0o400)); err != nil {
+		t.Fatal(err)
+	}
+	under, err := seal.Chip(run, "media")
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, err := LoadIdentity(dir, nil, now) // the box had no chip then
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := LoadIdentity(dir, under, now)
+	if err != nil || string(again.Fingerprint().Value) != string(first.Fingerprint().Value) {
+		t.Errorf("another one when it is wrapped, %v", err)
+	}
+	if text, err := os.ReadFile(filepath.Join(dir, file)); err != nil || strings.Contains(string(text), "PRIVATE") {
+		t.Errorf("the key lies in clear, %v", err)
+	}
+	if _, err := LoadIdentity(dir, nil, now); err == nil {
+		t.Error("it opens without the chip")
 	}
 }

@@ -17,13 +17,12 @@ import (
 	"fmt"
 	"io/fs"
 	"math/big"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/coraltele/sanchar/pkg/base/fsx"
+	"github.com/coraltele/sanchar/pkg/platform/seal"
 )
 
 // Fingerprint is the hash of a certificate (RFC 8122 §5).
@@ -99,10 +98,10 @@ func NewIdentity(now time.Time) (*Identity, error) {
 }
 
 // LoadIdentity returns the certificate in the folder dir, or makes one that stays there: an offer that was
-// sent before a restart names it.
-func LoadIdentity(dir string, now time.Time) (*Identity, error) {
+// sent before a restart names it. It is wrapped under the key of the security chip, unless that is nil.
+func LoadIdentity(dir string, under *seal.Key, now time.Time) (*Identity, error) {
 	path := filepath.Join(dir, file)
-	text, err := os.ReadFile(path)
+	text, err := seal.ReadFile(path, under)
 	if err == nil {
 		if id, err := parse(text); err == nil && now.Before(id.expires.Add(-renewLeft)) {
 			return id, nil
@@ -117,7 +116,7 @@ func LoadIdentity(dir string, now time.Time) (*Identity, error) {
 	if text, err = id.pem(); err != nil {
 		return nil, err
 	}
-	if err := fsx.WriteFile(path, text, 0o600); err != nil {
+	if err := seal.WriteFile(path, text, under); err != nil {
 		return nil, fmt.Errorf("keep media certificate: %w", err)
 	}
 	return id, nil

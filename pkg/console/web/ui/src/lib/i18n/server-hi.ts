@@ -55,6 +55,14 @@ const texts: readonly (readonly [english: string, hindi: string])[] = [
   ['wait until the trial is over; it takes a few minutes', 'परीक्षण पूरा होने तक रुकें; कुछ मिनट लगते हैं'],
   ['this machine was not started from an image', 'यह मशीन इमेज से शुरू नहीं हुई'],
   ['this is a development build: anybody who has its sources can sign updates for it', 'यह विकास के लिए बना है: जिसके पास इसका सोर्स है वह इसके अपडेट पर हस्ताक्षर कर सकता है'],
+  ['it takes them at the first start after the trial of this version', 'इस संस्करण के परीक्षण के बाद पहली बार शुरू होने पर चिप उन्हें लेगी'],
+  ["the box takes no calls: the data on this disk is another box's", 'बॉक्स कॉल नहीं ले रहा: इस डिस्क का डेटा किसी और बॉक्स का है'],
+  ['if it is to run here, say so on the page (Settings → Version → Use the data of the other box), or with: sanchar adopt --yes; else erase it (factory reset)', 'अगर इसे यहीं चलाना है तो पेज पर कहें (सेटिंग → संस्करण → दूसरे बॉक्स का डेटा काम में लें), या: sanchar adopt --yes; नहीं तो सब मिटाएँ'],
+  ['the box takes no calls: the keys were sealed by the security chip of another box, or it was cleared since', 'बॉक्स कॉल नहीं ले रहा: चाबियाँ किसी और बॉक्स की सुरक्षा चिप में बंद हैं, या चिप बाद में मिटाई गई'],
+  ['the box takes no calls: the keys were sealed by a security chip, and this box has none, or it is switched off in the firmware', 'बॉक्स कॉल नहीं ले रहा: चाबियाँ सुरक्षा चिप में बंद हैं, और इस बॉक्स में चिप नहीं, या फ़र्मवेयर में बंद है'],
+  ['the box takes no calls: the key that opens what this box keeps is gone', 'बॉक्स कॉल नहीं ले रहा: डेटा खोलने वाली चाबी नहीं रही'],
+  ['switch it on (TPM 2.0, fTPM, PTT); else: {}', 'उसे चालू करें (TPM 2.0, fTPM, PTT); नहीं तो डिस्क को अपने बॉक्स में वापस लगाएँ, या कंसोल पर रिकवरी कोड दें (sanchar keys recover), या सब मिटाएँ'],
+  ['put the disk back into the box that it was in, or give the recovery code on the console (sanchar keys recover), or erase what the box keeps (factory reset)', 'डिस्क को अपने बॉक्स में वापस लगाएँ, या कंसोल पर रिकवरी कोड दें (sanchar keys recover), या सब मिटाएँ'],
   ['install a release before the box is used', 'बॉक्स काम में लेने से पहले रिलीज़ डालें'],
 
   // what is kept
