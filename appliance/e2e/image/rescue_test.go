@@ -14,8 +14,8 @@ import (
 // holdTime is longer than the board wants its button held.
 const holdTime = 6 * time.Second
 
-// plug makes a stick with files, and a keyboard that stands for the button, part of a machine.
-func (m *machine) plug(files ...string) {
+// withStick makes a stick with files, and a keyboard that stands for the button, part of a machine.
+func (m *machine) withStick(files ...string) {
 	m.t.Helper()
 	stick := filepath.Join(filepath.Dir(m.disk), "stick.img")
 	for _, cmd := range [][]string{
@@ -74,7 +74,7 @@ func TestRescueByHand(t *testing.T) {
 	if err := os.WriteFile(notes, []byte("no update"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	m.plug(build(t, "qemu", "2.0.0").update, notes)
+	m.withStick(build(t, "qemu", "2.0.0").update, notes)
 	m.on()
 	number := m.until(`msg=box serial=\S+`, 2*patience)
 	o := setUp(t, m, m.setupCode())
