@@ -17,7 +17,7 @@ STATICCHECK := $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 PEERS := linphone-cli baresip-core baresip-ffmpeg sip-tester kamailio rtpengine-daemon tshark sox espeak-ng ffmpeg chromium iproute2 nftables openssl sqlite3 udhcpc user-mode-linux coturn
 
 # Debian packages that build an image, and start it.
-IMAGE_PEERS := squashfs-tools mtools dosfstools e2fsprogs kmod qemu-system-x86 qemu-system-arm ovmf qemu-efi-aarch64 swtpm
+IMAGE_PEERS := squashfs-tools mtools dosfstools e2fsprogs kmod qemu-system-x86 qemu-system-arm ovmf qemu-efi-aarch64 gdisk device-tree-compiler swtpm
 
 # Kind of box and version of an image; a release says both, and its version has three numbers.
 BOARD         ?= x86
@@ -68,7 +68,7 @@ unit: ui ## tests beside the code
 race: ui ## the same under the race detector
 	$(GO) test -race -timeout 30m $$($(GO) list ./... | grep -v /appliance/e2e)
 
-image: ui prompts image-deps ## the image and the signed update of a kind of box: make image BOARD=qemu IMAGE_VERSION=1.4.2
+image: ui prompts image-deps ## image, signed update and installer of a kind of box: make image BOARD=qemu IMAGE_VERSION=1.4.2
 	$(GO) run ./image/build -board $(BOARD) -version $(IMAGE_VERSION) -out $(IMAGE_OUT)
 
 image-test: ui prompts image-deps ## the images in QEMU: versions that come and go, power cuts, ARM; takes an hour or two

@@ -14,27 +14,26 @@ import (
 //go:embed */board.json
 var folders embed.FS
 
-// UEFI is the firmware that starts a box.
-const UEFI = "uefi"
-
 // Board is one kind of box.
 type Board struct {
-	Name     string   `json:"name"` // of its folder
-	Title    string   `json:"title"`
-	Arch     string   `json:"arch"` // as Go names it
-	Firmware string   `json:"firmware"`
-	Kernel   Kernel   `json:"kernel"`
-	Loader   Package  `json:"loader"`  // of systemd-boot and the stub of unified kernel images
-	Checker  Package  `json:"checker"` // of e2fsck, which stands alone
-	Console  []string `json:"console"` // devices for kernel messages and the box's own screen, the last one first
-	Boot     []string `json:"boot"`    // modules that stage-1 loads, in this order, each behind what it needs
-	Later    []string `json:"later"`   // modules that are loaded when the root is there, whatever the hardware
-	Hardware []string `json:"hardware"`
-	Ports    []Port   `json:"ports"`
-	Watchdog []string `json:"watchdog"`      // modules in the order of trial; softdog is loaded where none finds its chip
-	LED      string   `json:"led,omitempty"` // its name below /sys/class/leds, as a pattern of path.Match
-	Button   Button   `json:"button,omitzero"`
-	Capacity Capacity `json:"capacity"`
+	Name     string  `json:"name"` // of its folder
+	Title    string  `json:"title"`
+	Arch     string  `json:"arch"`     // as Go names it
+	Firmware string  `json:"firmware"` // "uefi" or "rpi", as pkg/firmware/layout has them
+	Kernel   Kernel  `json:"kernel"`
+	Loader   Package `json:"loader"` // of systemd-boot and the stub of unified kernel images, or of a Raspberry Pi's firmware
+	// Trees are the device trees that a Raspberry Pi's firmware asks for, and what the kernel's package calls them.
+	Trees    map[string]string `json:"trees,omitempty"`
+	Checker  Package           `json:"checker"` // of e2fsck, which stands alone
+	Console  []string          `json:"console"` // devices for kernel messages and the box's own screen, the last one first
+	Boot     []string          `json:"boot"`    // modules that stage-1 loads, in this order, each behind what it needs
+	Later    []string          `json:"later"`   // modules that are loaded when the root is there, whatever the hardware
+	Hardware []string          `json:"hardware"`
+	Ports    []Port            `json:"ports"`
+	Watchdog []string          `json:"watchdog"`      // modules in the order of trial; softdog is loaded where none finds its chip
+	LED      string            `json:"led,omitempty"` // its name below /sys/class/leds, as a pattern of path.Match
+	Button   Button            `json:"button,omitzero"`
+	Capacity Capacity          `json:"capacity"`
 }
 
 // Package is a Debian package at a fixed version.
@@ -42,6 +41,7 @@ type Package struct {
 	Name    string `json:"name"`
 	Version string `json:"version"`
 	SHA256  string `json:"sha256"`
+	Archive string `json:"archive,omitempty"` // release and component it is in, where it is not in those of the others
 }
 
 // Kernel is the package that has the kernel, and what its modules' folder is called.

@@ -3,6 +3,8 @@ package board
 import (
 	"slices"
 	"testing"
+
+	"github.com/coraltele/sanchar/pkg/firmware/layout"
 )
 
 func TestBoardsAreWhole(t *testing.T) {
@@ -12,8 +14,12 @@ func TestBoardsAreWhole(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if b.Name != name || b.Title == "" || (b.Arch != "amd64" && b.Arch != "arm64") || b.Firmware != UEFI {
+		if b.Name != name || b.Title == "" || (b.Arch != "amd64" && b.Arch != "arm64") {
 			t.Errorf("%s: %q %q %q %q", name, b.Name, b.Title, b.Arch, b.Firmware)
+		}
+		l, err := layout.Of(b.Firmware)
+		if err != nil || (l.Firmware == layout.Pi) != (len(b.Trees) > 0) {
+			t.Errorf("%s: firmware %q with %d device trees, %v", name, b.Firmware, len(b.Trees), err)
 		}
 		for _, p := range []Package{b.Kernel.Package, b.Loader, b.Checker} {
 			if p.Name == "" || p.Version == "" || len(p.SHA256) != 64 {

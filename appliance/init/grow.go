@@ -12,7 +12,7 @@ import (
 	"github.com/diskfs/go-diskfs/partition/gpt"
 	"golang.org/x/sys/unix"
 
-	"github.com/coraltele/sanchar/pkg/firmware/slots"
+	"github.com/coraltele/sanchar/pkg/firmware/early"
 )
 
 const (
@@ -28,7 +28,7 @@ func besides(mount string, number int) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return slots.Partition(disk, number), nil
+	return early.Partition(disk, number), nil
 }
 
 // diskOf returns the name of the disk that a mount is on.
@@ -69,6 +69,7 @@ func grow(mount string) error {
 	end := uint64(size/sector) - 2048 // the copy of the table is behind it
 	if end > part.End+growLeast/sector {
 		part.End, part.Size = end, 0
+		table.Resize(uint64(size)) // its copy goes to the end of the disk, out of the way of the data
 		if err := table.Write(f, size); err != nil {
 			return fmt.Errorf("table of partitions: %w", err)
 		}

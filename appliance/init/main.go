@@ -43,17 +43,21 @@ func main() {
 	log := slogx.New(con, slogx.NewLevels(slog.LevelInfo))
 	dog := openWatchdog(log) // before gokrazy would feed it whatever happens
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
-	err := run(ctx, con, dog, log)
+	partition, err := run(ctx, con, dog, log)
 	stop()
 	log.Error("the box stops", "err", err)
-	unix.Sync()
-	_ = unix.Reboot(unix.LINUX_REBOOT_CMD_RESTART)
-	select {} // the watchdog does it
+	restart(partition, log)
 }
 
-func run(ctx context.Context, con *console, dog *watchdog, log *slog.Logger) error {
+// run runs the box. It returns when the box is to be restarted, and which partition is to start then, 0 where
+// the firmware knows.
+func run(ctx context.Context, con *console, dog *watchdog, log *slog.Logger) (partition int, err error) {
+	h := newHealth(dog, log)
+	alive, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	go h.feed(alive) // loading and growing may take longer than the watchdog waits
 	if err := gokrazy.Boot(version); err != nil {
-		return err
+		return 0, err
 	}
 	if err := loadLater("/etc/modules"); err != nil {
 		log.Error("not all modules of the network are loaded", "err", err)
@@ -70,14 +74,15 @@ func run(ctx context.Context, con *console, dog *watchdog, log *slog.Logger) err
 	}
 	trouble := keepData(log)
 	if err := os.MkdirAll(runDir, 0o700); err != nil {
-		return err
+		return 0, err
 	}
 	go reap(ctx)
-	h := newHealth(dog, log)
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
+	ctx = alive
 	boot := newStarter(trouble, h, log, func(why string) { cancel(errors.New(why)) })
 	boot.open(time.Now())
+	if partition := boot.waiting(); partition > 0 {
+		return partition, errors.New("a version was installed and has not been started")
+	}
 	if trouble = boot.holdKeys(); trouble != nil {
 		log.Error("the box runs its page alone", "err", trouble)
 	}
@@ -90,9 +95,8 @@ func run(ctx context.Context, con *console, dog *watchdog, log *slog.Logger) err
 		},
 	})
 	if err != nil {
-		return err
+		return 0, err
 	}
-	go h.feed(ctx)
 	go hearKernel(ctx, con, log)
 	go seats(context.WithoutCancel(ctx), log) // they show what they have heard until the box is gone
 	context.AfterFunc(ctx, con.alone)
@@ -103,7 +107,7 @@ func run(ctx context.Context, con *console, dog *watchdog, log *slog.Logger) err
 	if ctx.Err() == nil && err == nil {
 		err = errors.New("the supervisor ended")
 	}
-	return errors.Join(context.Cause(ctx), err)
+	return boot.next(), errors.Join(context.Cause(ctx), err)
 }
 
 // serve answers admind. Without it the box runs, but cannot be updated.

@@ -130,7 +130,7 @@ func (s *starter) blameLocked(all []install.Entry, now time.Time) {
 		if slices.ContainsFunc(s.kept.Failed, func(f ctl.BootFailed) bool { return f.Version == e.Version }) {
 			continue
 		}
-		reason := fmt.Sprintf("it did not start, %d times: its kernel, its root or its first program is damaged, or hangs", e.Done)
+		reason := fmt.Sprintf("it did not start (tries: %d): its kernel, its root or its first program is damaged, or hangs", e.Done)
 		if t := s.kept.Trial; t != nil && t.Version == e.Version {
 			reason = fmt.Sprintf("it started %d times and was restarted before it was well: it hung, crashed, or lost power", t.Starts)
 		}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/coraltele/sanchar/pkg/base/problem"
+	"github.com/coraltele/sanchar/pkg/firmware/install"
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
 )
 
@@ -185,6 +186,44 @@ func TestAResetIsAskedForOnTheBootPartition(t *testing.T) {
 	}
 	if err := s.askReset(); problem.Of(err).Code != "reset.machine" {
 		t.Errorf("without an image: %v", err)
+	}
+}
+
+// A Raspberry Pi tries a version when it is asked to. After a power cut between the installation and the restart
+// nobody has, so the next start does.
+func TestAPiIsAskedForAVersionOnce(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	text, err := install.Autoboot("a")
+	if err = errors.Join(err, os.MkdirAll(filepath.Join(dir, "slots"), 0o755), os.WriteFile(filepath.Join(dir, "autoboot.txt"), text, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"sanchar-1.0.0-a.efi", "sanchar-2.0.0-b+1.efi"} {
+		if err := os.WriteFile(filepath.Join(dir, "slots", name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	start := func(version, slot string) *starter {
+		s := &starter{version: version, slot: slot, part: folder(dir), run: t.TempDir(), data: filepath.Join(dir, "data"), chip: &chip{}, log: slog.New(slog.DiscardHandler)}
+		s.open(time.Now())
+		return s
+	}
+	if n := start("1.0.0", "a").waiting(); n != 3 {
+		t.Fatalf("partition %d, want 3", n)
+	}
+	s := start("2.0.0", "b")
+	if b := s.boot(); b.Trial == nil || b.Trial.Start != 1 {
+		t.Fatalf("%+v", b)
+	}
+	if n := s.waiting(); n != 0 {
+		t.Errorf("on trial, partition %d is asked for", n)
+	}
+	again := start("1.0.0", "a") // it hung
+	if b := again.boot(); len(b.Failed) != 1 || !strings.Contains(b.Failed[0].Reason, "started 1 times") || again.waiting() != 0 {
+		t.Errorf("%+v", b)
+	}
+	if (&starter{part: broken{}, slot: "a", log: slog.New(slog.DiscardHandler)}).next() != 0 {
+		t.Error("a boot partition that cannot be read names a partition")
 	}
 }
 

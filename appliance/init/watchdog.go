@@ -14,14 +14,17 @@ import (
 )
 
 const (
-	watchdogTime = 60 // seconds without food after which the hardware restarts the box
-	feedEvery    = 5 * time.Second
+	feedEvery = 5 * time.Second
 	// illTime is how long a daemon may be away before the box is better restarted: the supervisor has
 	// tried ten times by then.
 	illTime = 3 * time.Minute
 	// startTime is how long the first start may take, with a disk that is checked and stores that migrate.
 	startTime = 10 * time.Minute
 )
+
+// watchdogTimes are seconds without food after which the hardware restarts the box, the best first. A Raspberry
+// Pi's waits 15 at most.
+func watchdogTimes() []int { return []int{60, 15} }
 
 // watchdog is the hardware that restarts a box which hangs. nil has none.
 type watchdog struct{ f *os.File }
@@ -32,7 +35,12 @@ func openWatchdog(log *slog.Logger) *watchdog {
 		log.Warn("no hardware watchdog: a box that hangs stays so", "err", err)
 		return nil
 	}
-	if err := unix.IoctlSetPointerInt(int(f.Fd()), unix.WDIOC_SETTIMEOUT, watchdogTime); err != nil {
+	for _, t := range watchdogTimes() {
+		if err = unix.IoctlSetPointerInt(int(f.Fd()), unix.WDIOC_SETTIMEOUT, t); err == nil {
+			break
+		}
+	}
+	if err != nil {
 		log.Warn("the watchdog keeps its own time", "err", err)
 	}
 	return &watchdog{f}

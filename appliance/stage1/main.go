@@ -10,6 +10,9 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/coraltele/sanchar/pkg/firmware/early"
+	"github.com/coraltele/sanchar/pkg/firmware/oneshot"
 )
 
 // restartAfter is how long the reason of a failure stays on the screen. The boot counter then tries
@@ -31,43 +34,39 @@ func say(format string, args ...any) { fmt.Fprintf(os.Stderr, "stage1: "+format+
 // run returns only when it fails.
 func run() error {
 	say("the kernel has started")
-	if err := mountBasics(); err != nil {
+	if err := early.Mount(); err != nil {
 		return err
 	}
-	if err := loadModules("/modules"); err != nil {
+	// A Pi that was asked to start this version once must not be asked again by what comes later.
+	if err := oneshot.Clear(); err != nil && !errors.Is(err, oneshot.ErrNoPi) {
+		say("the firmware may start this version again: %v", err)
+	}
+	if err := early.Load("/modules", say); err != nil {
 		return err
 	}
-	armWatchdog()
+	dog := armWatchdog()
+	stop := dog.feed(longest)
 	cmd, err := readCommandLine("/proc/cmdline")
 	if err != nil {
 		return err
 	}
-	disk, err := findDisk(cmd.boot)
+	disk, err := early.Find(cmd.boot, say)
 	if err != nil {
 		return err
 	}
 	if err := resetIfAsked(disk); err != nil {
 		say("factory reset: %v", err) // the box starts with what it has
 	}
-	if err := checkData(disk.partition(dataPartition)); err != nil {
+	if err := checkData(early.Partition(disk, dataPartition)); err != nil {
 		say("data partition: %v", err) // the box says so on its page and does not run as a PBX
 	}
-	root, err := openVerity(disk.partition(cmd.root), cmd.verity)
+	stop()
+	root, err := openVerity(early.Partition(disk, cmd.root), cmd.verity)
 	if err != nil {
 		return err
 	}
+	dog.leave()
 	return enter(root)
-}
-
-func mountBasics() error {
-	var errs []error
-	for _, m := range [...]struct{ kind, at string }{{"proc", "/proc"}, {"sysfs", "/sys"}, {"devtmpfs", "/dev"}} {
-		errs = append(errs, os.MkdirAll(m.at, 0o755))
-		if err := unix.Mount(m.kind, m.at, m.kind, 0, ""); err != nil && !errors.Is(err, unix.EBUSY) {
-			errs = append(errs, fmt.Errorf("mount %s: %w", m.at, err))
-		}
-	}
-	return errors.Join(errs...)
 }
 
 // enter makes the root of the image the root of all and goes on there.

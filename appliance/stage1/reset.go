@@ -1,7 +1,6 @@
 package main
 
 import (
-	"compress/gzip"
 	"errors"
 	"fmt"
 	"io"
@@ -10,26 +9,25 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/coraltele/sanchar/pkg/firmware/early"
 )
 
 const (
-	bootPartition = 1
 	// resetFlag is the file on the boot partition by which a factory reset is asked for.
 	resetFlag = "factory-reset"
 	// template is the data partition as it was flashed: an empty file system.
 	template = "/data.img.gz"
-	// bufferSize is what is written at a time.
-	bufferSize = 1 << 20
 )
 
 // resetIfAsked begins the data partition anew if the flag is there. The flag goes last: a power cut
 // before makes the next start do it again.
-func resetIfAsked(d disk) error {
+func resetIfAsked(disk string) error {
 	const at = "/boot"
 	if err := os.MkdirAll(at, 0o755); err != nil {
 		return err
 	}
-	dev := d.partition(bootPartition)
+	dev := early.Partition(disk, bootPartition)
 	if err := unix.Mount(dev, at, "vfat", unix.MS_RDONLY, ""); err != nil {
 		return fmt.Errorf("mount %s: %w", dev, err)
 	}
@@ -41,7 +39,7 @@ func resetIfAsked(d disk) error {
 		return errors.Join(err, gone)
 	}
 	say("factory reset: all data is erased")
-	if err := begin(d.partition(dataPartition), template); err != nil {
+	if err := begin(early.Partition(disk, dataPartition), template); err != nil {
 		return err
 	}
 	if err := unix.Mount(dev, at, "vfat", 0, ""); err != nil {
@@ -59,7 +57,7 @@ func begin(device, template string) error {
 	if err := forget(out); err != nil {
 		say("the disk cannot forget what was there; it is overwritten as the box is used: %v", err)
 	}
-	return errors.Join(unzip(out, template), out.Sync(), out.Close())
+	return errors.Join(early.Unzip(out, template), out.Sync(), out.Close())
 }
 
 // forget discards all blocks of a partition.
@@ -76,20 +74,4 @@ func forget(f *os.File) error {
 		return errno
 	}
 	return nil
-}
-
-func unzip(out io.Writer, from string) error {
-	f, err := os.Open(from)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	in, err := gzip.NewReader(f)
-	if err != nil {
-		return err
-	}
-	if _, err := io.CopyBuffer(struct{ io.Writer }{out}, in, make([]byte, bufferSize)); err != nil {
-		return fmt.Errorf("write the empty data partition: %w", err)
-	}
-	return in.Close()
 }

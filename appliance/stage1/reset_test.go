@@ -12,13 +12,13 @@ func TestTheDataPartitionBeginsAnew(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	part, tmpl := filepath.Join(dir, "part"), filepath.Join(dir, "data.img.gz")
-	want := append(make([]byte, 3*bufferSize), []byte("an empty file system")...)
+	want := append(make([]byte, 3*(1<<20)), []byte("an empty file system")...)
 	var packed bytes.Buffer
 	w := gzip.NewWriter(&packed)
 	if _, err := w.Write(want); err != nil || w.Close() != nil {
 		t.Fatal(err)
 	}
-	old := bytes.Repeat([]byte("old"), 2*bufferSize)
+	old := bytes.Repeat([]byte("old"), 2*(1<<20))
 	if os.WriteFile(part, old, 0o600) != nil || os.WriteFile(tmpl, packed.Bytes(), 0o600) != nil {
 		t.Fatal("no disk")
 	}

@@ -174,7 +174,7 @@ func (b *builder) bill() ([]byte, error) {
 	for _, p := range []board.Package{b.kind.Kernel.Package, b.kind.Loader, b.kind.Checker} {
 		all["deb "+p.Name] = component{p.Name, p.Version, "operating-system", "pkg:deb/debian/" + p.Name + "@" + p.Version + "?arch=" + b.kind.Arch}
 	}
-	for _, p := range append(daemons(), "init", "stage1") {
+	for _, p := range append(daemons(), "init", "stage1", "installer") {
 		info, err := buildinfo.ReadFile(b.path("bin", p))
 		if err != nil {
 			return nil, err

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/coraltele/sanchar/board"
+	"github.com/coraltele/sanchar/pkg/firmware/layout"
 	"github.com/coraltele/sanchar/pkg/firmware/manifest"
 )
 
@@ -66,11 +67,12 @@ func (o *options) replace(text string) error {
 // builder makes one image.
 type builder struct {
 	options
-	ctx  context.Context
-	kind board.Board
-	work string    // folder of what is between
-	at   time.Time // of all files: two builds are equal
-	sign keys
+	ctx    context.Context
+	kind   board.Board
+	layout layout.Layout
+	work   string    // folder of what is between
+	at     time.Time // of all files: two builds are equal
+	sign   keys
 }
 
 // epoch is the time of all files in an image, unless SOURCE_DATE_EPOCH says another.
@@ -79,6 +81,9 @@ const epoch = 1_767_225_600 // 2026-01-01
 func build(ctx context.Context, o options) (err error) {
 	b := &builder{options: o, ctx: ctx, at: time.Unix(epoch, 0)}
 	if b.kind, err = board.Get(o.board); err != nil {
+		return err
+	}
+	if b.layout, err = layout.Of(b.kind.Firmware); err != nil {
 		return err
 	}
 	if err := tools(); err != nil {

@@ -14,9 +14,9 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/coraltele/sanchar/board"
-	"github.com/coraltele/sanchar/image/disk"
 	"github.com/coraltele/sanchar/image/kernel"
 	"github.com/coraltele/sanchar/image/rootfs"
+	"github.com/coraltele/sanchar/pkg/firmware/layout"
 )
 
 // Identifiers of file systems: of the product, not of a box.
@@ -49,7 +49,7 @@ func (b *builder) run() error {
 	if err := b.boot(initrd, verity); err != nil {
 		return err
 	}
-	return errors.Join(b.image(), b.bundle())
+	return errors.Join(b.image(), b.bundle(), b.installer(modules))
 }
 
 // unpack fetches the packages and unpacks them.
@@ -71,7 +71,7 @@ func daemons() []string { return []string{"switchd", "mediad", "admind", "netd",
 
 func (b *builder) programs() error {
 	cmd := exec.CommandContext(b.ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -buildid= -X main.version="+b.version, "-o", b.path("bin")+"/")
-	for _, p := range append(daemons(), "init", "stage1") {
+	for _, p := range append(daemons(), "init", "stage1", "installer") {
 		cmd.Args = append(cmd.Args, "./appliance/"+p)
 	}
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+b.kind.Arch)
@@ -88,7 +88,14 @@ func (b *builder) read(from string, mode uint32) (rootfs.File, error) {
 
 // initrd is the memory disk: stage1, the modules that the root needs, and e2fsck.
 func (b *builder) initrd(m *kernel.Modules) ([]byte, error) {
-	closure, err := m.Closure(append(append([]string(nil), b.kind.Boot...), b.kind.Watchdog...))
+	return b.memory(m, append(append([]string(nil), b.kind.Boot...), b.kind.Watchdog...), map[string]string{
+		"init": "bin/stage1", "e2fsck": "deb/sbin/e2fsck.static", "data.img.gz": "data.img.gz",
+	})
+}
+
+// memory makes a memory disk of modules with all that they need, and of files, of which "init" runs.
+func (b *builder) memory(m *kernel.Modules, modules []string, from map[string]string) ([]byte, error) {
+	closure, err := m.Closure(modules)
 	if err != nil {
 		return nil, err
 	}
@@ -102,14 +109,10 @@ func (b *builder) initrd(m *kernel.Modules) ([]byte, error) {
 		list.WriteString("/" + at + "\n")
 	}
 	files["modules"] = rootfs.File{Mode: rootfs.TypeFile | 0o644, Data: []byte(list.String())}
-	if files["init"], err = b.read(b.path("bin", "stage1"), 0o755); err != nil {
-		return nil, err
-	}
-	if files["e2fsck"], err = b.read(b.path("deb", "sbin/e2fsck.static"), 0o755); err != nil {
-		return nil, err
-	}
-	if files["data.img.gz"], err = b.read(b.path("data.img.gz"), 0o644); err != nil {
-		return nil, err
+	for name, path := range from {
+		if files[name], err = b.read(b.path(path), 0o755); err != nil {
+			return nil, err
+		}
 	}
 	b.say("memory disk: %d modules", len(closure))
 	var plain bytes.Buffer
@@ -175,8 +178,8 @@ func (b *builder) root(m *kernel.Modules) (v rootfs.Verity, err error) {
 	v, err = rootfs.AppendVerity(b.path("root.img"), salt[:])
 	if st, statErr := os.Stat(b.path("root.img")); statErr == nil {
 		b.say("root: %.1f MB", float64(st.Size())/1e6)
-		if st.Size() > disk.RootMB<<20 {
-			err = errors.Join(err, fmt.Errorf("the root is larger than its partition of %d MB", disk.RootMB))
+		if st.Size() > layout.RootMB*layout.MB {
+			err = errors.Join(err, fmt.Errorf("the root is larger than its partition of %d MB", layout.RootMB))
 		}
 	}
 	return v, err

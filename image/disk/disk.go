@@ -10,82 +10,41 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"time"
 
-	"github.com/diskfs/go-diskfs/partition/gpt"
+	"github.com/coraltele/sanchar/pkg/firmware/layout"
 )
 
-// The partitions. Their GUIDs are of the product, not of a box: each image says which disk it is on
-// by that of the first. An installer's medium has another one.
-const (
-	BootGUID = "60c24cc1-f3f9-427a-8199-53414e430001"
-	diskGUID = "60c24cc1-f3f9-427a-8199-53414e430000"
-	guidHead = "60c24cc1-f3f9-427a-8199-53414e43000"
+const mb = layout.MB
 
-	mb       = 1 << 20
-	sector   = 512
-	bootMB   = 512
-	RootMB   = 512
-	identMB  = 16
-	firstMB  = 1
-	efiType  = gpt.Type("C12A7328-F81F-11D2-BA4B-00A0C93EC93B")
-	dataType = gpt.Type("0FC63DAF-8483-4772-8E79-3D69D8477DE4")
-)
+// Parts are the contents of partitions, as files, by the partitions' names; one that is not named is empty.
+type Parts map[string]string
 
-// part is a partition in the order on the disk: identity stands before data, which grows.
-type part struct {
-	number  int
-	name    string
-	size    int // MB
-	content string
-	kind    gpt.Type
-}
-
-// Parts are the contents of the partitions, as files; an empty name is an empty partition.
-type Parts struct {
-	Boot, RootA, RootB, Data, Identity string
-	DataMB                             int
-}
-
-// Write makes the image of a disk.
-func Write(path string, p Parts) (err error) {
-	parts := []part{
-		{1, "boot", bootMB, p.Boot, efiType},
-		{2, "root-a", RootMB, p.RootA, dataType},
-		{3, "root-b", RootMB, p.RootB, dataType},
-		{5, "identity", identMB, p.Identity, dataType},
-		{4, "data", p.DataMB, p.Data, dataType},
-	}
-	total := int64(firstMB + 1)
-	for _, x := range parts {
-		total += int64(x.size)
+// Write makes the image of a disk of so many MB.
+func Write(path string, l layout.Layout, sizeMB int, parts Parts) (err error) {
+	size := int64(sizeMB) * mb
+	places, err := l.Places(size)
+	if err != nil {
+		return err
 	}
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o644)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	if err := f.Truncate(total * mb); err != nil {
+	if err := f.Truncate(size); err != nil {
 		return err
 	}
-	table := &gpt.Table{GUID: strings.ToUpper(diskGUID), LogicalSectorSize: sector, PhysicalSectorSize: sector, ProtectiveMBR: true}
-	entries := make([]*gpt.Partition, len(parts))
-	at := int64(firstMB)
-	for _, x := range parts {
-		entries[x.number-1] = &gpt.Partition{
-			Index: x.number, Start: uint64(at * mb / sector), End: uint64((at+int64(x.size))*mb/sector - 1), Type: x.kind, Name: x.name,
-			GUID: strings.ToUpper(guidHead + strconv.Itoa(x.number)),
+	for name, content := range parts {
+		at, ok := places[name]
+		if !ok {
+			return fmt.Errorf("the disk has no partition %s", name)
 		}
-		if x.content != "" {
-			if err := copyTo(f, at*mb, x.content, int64(x.size)*mb); err != nil {
-				return fmt.Errorf("partition %s: %w", x.name, err)
-			}
+		if err := copyTo(f, at.At, content, at.Size); err != nil {
+			return fmt.Errorf("partition %s: %w", name, err)
 		}
-		at += int64(x.size)
 	}
-	table.Partitions = entries
-	return table.Write(f, total*mb)
+	return l.WriteTable(f, size)
 }
 
 // copyTo copies a file to a place, and leaves holes where it has only zeros.
@@ -126,8 +85,16 @@ func zeros(b []byte) bool {
 	return true
 }
 
-// Boot makes the file system of the boot partition of what is below dir.
-func Boot(ctx context.Context, dir, path string, at time.Time) error {
+// FAT is how the file system of a boot partition is made. It is FAT32, whatever its size: that needs 65,525
+// clusters.
+type FAT struct {
+	Label   string
+	MB      int
+	Cluster int // blocks in a cluster
+}
+
+// Boot makes the file system of a boot partition of what is below dir.
+func Boot(ctx context.Context, dir, path string, fat FAT, at time.Time) error {
 	if err := os.RemoveAll(path); err != nil {
 		return err
 	}
@@ -144,7 +111,7 @@ func Boot(ctx context.Context, dir, path string, at time.Time) error {
 		args = append(args, filepath.Join(dir, e.Name()))
 	}
 	return errors.Join(
-		run(ctx, "dosfstools", epoch, "mkfs.vfat", "-C", "-F", "32", "-s", "4", "--invariant", "-n", "BOOT", path, strconv.Itoa(bootMB*1024)),
+		run(ctx, "dosfstools", epoch, "mkfs.vfat", "-C", "-F", "32", "-s", strconv.Itoa(fat.Cluster), "--invariant", "-n", fat.Label, path, strconv.Itoa(fat.MB*1024)),
 		run(ctx, "mtools", epoch, "mcopy", append(args, "::")...),
 	)
 }
@@ -159,7 +126,7 @@ func Ext4(ctx context.Context, path, label, uuid string, size int, at time.Time)
 		return err
 	}
 	options := "hash_seed=" + uuid + ",lazy_itable_init=0,lazy_journal_init=0,root_owner=0:0"
-	if size > 2*identMB {
+	if size > 2*layout.IdentityMB {
 		options += ",resize=16777216" // blocks: 64 GB without moving anything
 	}
 	return run(ctx, "e2fsprogs", "E2FSPROGS_FAKE_TIME="+strconv.FormatInt(at.Unix(), 10), "mkfs.ext4", "-q", "-F", "-b", "4096", "-L", label, "-U", uuid,

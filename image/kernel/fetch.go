@@ -70,7 +70,7 @@ func download(ctx context.Context, p board.Package, arch, cache, dir string) err
 	} else {
 		_ = out // the lists of our own tell better what is wrong
 	}
-	conf, err := ownLists(arch, cache)
+	conf, err := ownLists(arch, cache, p.Archive)
 	if err != nil {
 		return err
 	}
@@ -91,8 +91,9 @@ func apt(ctx context.Context, dir string, env []string, args ...string) (string,
 	return string(out), err
 }
 
-// ownLists writes an apt configuration for an architecture that keeps everything below cache.
-func ownLists(arch, cache string) (path string, err error) {
+// ownLists writes an apt configuration for an architecture that keeps everything below cache. archive is a
+// release and a component that are not among the usual ones.
+func ownLists(arch, cache, archive string) (path string, err error) {
 	root, err := filepath.Abs(filepath.Join(cache, "apt-"+arch))
 	if err != nil {
 		return "", err
@@ -108,6 +109,9 @@ func ownLists(arch, cache string) (path string, err error) {
 		"deb " + signed + " http://deb.debian.org/debian bookworm-updates main",
 		"deb " + signed + " http://deb.debian.org/debian-security bookworm-security main", "",
 	}, "\n")
+	if archive != "" {
+		sources += "deb " + signed + " http://deb.debian.org/debian " + archive + "\n"
+	}
 	lines := fmt.Sprintf("APT::Architecture %q;\nAPT::Architectures { %q; };\nDir::State %q;\nDir::State::status %q;\nDir::Cache %q;\n"+
 		"Dir::Etc::sourcelist %q;\nDir::Etc::sourceparts \"-\";\n", arch, arch, root+"/state", root+"/status", root+"/cache", root+"/sources.list")
 	path = filepath.Join(root, "apt.conf")

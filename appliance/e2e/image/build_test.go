@@ -39,7 +39,7 @@ func tools(t *testing.T, names ...string) {
 }
 
 // made is what the builder has written.
-type made struct{ image, update string }
+type made struct{ image, update, installer string }
 
 // build makes the image and the update of a version.
 func build(t *testing.T, board, version string, more ...string) made {
@@ -52,7 +52,7 @@ func build(t *testing.T, board, version string, more ...string) made {
 		t.Fatalf("build %s %s: %v\n%s", board, version, err, out)
 	}
 	base := filepath.Join(dir, "sanchar-"+board+"-"+version)
-	return made{base + ".img", base + ".update"}
+	return made{base + ".img", base + ".update", base + "-installer.img"}
 }
 
 func sum(t *testing.T, path string) string {
@@ -71,11 +71,21 @@ func sum(t *testing.T, path string) string {
 func TestTwoBuildsAreTheSame(t *testing.T) {
 	long(t)
 	tools(t, "mksquashfs", "mkfs.vfat", "mcopy")
-	first, second := build(t, "qemu", "0.1.0"), build(t, "qemu", "0.1.0")
+	for _, board := range []string{"qemu", "rpi4"} {
+		t.Run(board, func(t *testing.T) { sameTwice(t, board) })
+	}
+}
+
+func sameTwice(t *testing.T, board string) {
+	t.Helper()
+	first, second := build(t, board, "0.1.0"), build(t, board, "0.1.0")
 	if sum(t, first.image) != sum(t, second.image) {
 		t.Error("the images of two builds differ")
 	}
 	if sum(t, first.update) != sum(t, second.update) {
 		t.Error("the updates of two builds differ")
+	}
+	if sum(t, first.installer) != sum(t, second.installer) {
+		t.Error("the installers of two builds differ")
 	}
 }

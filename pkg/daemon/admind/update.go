@@ -43,7 +43,7 @@ func (d *Daemon) openUpdates(sw ctl.Switch) (err error) {
 				return install.Target{}, err
 			}
 			return install.Target{
-				Keys: keys, Slot: box.Slot, Root: box.Root, Mount: func(do func(string) error) error { return box.Write(mountAt, do) },
+				Keys: keys, Slot: box.Slot, Root: box.Root, Boot: box.Boot, Mount: func(do func(string) error) error { return box.Write(mountAt, do) },
 			}, keysErr
 		},
 		Version: d.cfg.Version, Board: d.board, Development: keys.Development, Dir: d.cfg.DataDir,

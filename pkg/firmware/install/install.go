@@ -24,6 +24,7 @@ type Target struct {
 	Keys  manifest.Keys
 	Slot  string                            // that runs
 	Root  func(slot string) (Device, error) // opens the root partition of the slot that does not run
+	Boot  func(slot string) (Device, error) // opens what starts it, where that is a partition of its own
 	Mount func(do func(boot string) error) error
 	// Opened, if not nil, is told of an update that is signed and fits, before anything is written.
 	Opened func(manifest.Manifest)
@@ -42,9 +43,6 @@ type Progress func(done, total int64)
 // bufferSize is what is read, hashed and written at a time.
 const bufferSize = 1 << 20
 
-// unfinished is the name of an image that is being written.
-const unfinished = "new.tmp"
-
 // Install writes an update, a tar file, into the slot that does not run. Without error the box starts it
 // next; with one it starts as before, whatever came.
 func Install(ctx context.Context, bundle io.Reader, t Target, progress Progress) (m manifest.Manifest, err error) {
@@ -55,22 +53,57 @@ func Install(ctx context.Context, bundle io.Reader, t Target, progress Progress)
 	if t.Opened != nil {
 		t.Opened(m)
 	}
-	if err := t.Mount(func(boot string) error { return makeRoom(boot, t.Slot) }); err != nil {
+	var s scheme
+	if err := t.Mount(func(boot string) error {
+		s = schemeOf(boot)
+		return makeRoom(s, boot, t.Slot)
+	}); err != nil {
 		return m, err
 	}
-	w := &writer{in: in, progress: progress, buf: make([]byte, bufferSize)}
-	for _, p := range m.Parts {
-		w.total += p.Size
+	return m, t.write(s, in, m, Entry{Version: m.Version, Slot: other(t.Slot), Left: s.tries()}, progress)
+}
+
+// First writes an update to slot a of a disk that has no version yet. It is not on trial: there is no other.
+func First(ctx context.Context, bundle io.Reader, t Target, progress Progress) (m manifest.Manifest, err error) {
+	in := tar.NewReader(&stoppable{ctx, bundle})
+	if m, err = open(in, t); err != nil {
+		return m, err
 	}
+	t.Slot = "b"
+	var s scheme
+	if err := t.Mount(func(boot string) error {
+		s = schemeOf(boot)
+		return nil
+	}); err != nil {
+		return m, err
+	}
+	return m, t.write(s, in, m, Entry{Version: m.Version, Slot: "a", Left: -1}, progress)
+}
+
+// Check reads an update to its end and writes nothing: whether it is signed, fits, and is whole.
+func Check(ctx context.Context, bundle io.Reader, t Target, progress Progress) (m manifest.Manifest, err error) {
+	in := tar.NewReader(&stoppable{ctx, bundle})
+	if m, err = open(in, t); err != nil {
+		return m, err
+	}
+	w := newWriter(in, m, progress)
 	for _, p := range m.Parts {
-		if err := t.part(w, p, m); err != nil {
+		if err := w.copy(discard{}, p); err != nil {
 			return m, err
 		}
 	}
-	return m, t.Mount(func(boot string) error {
-		e := Entry{Version: m.Version, Slot: other(t.Slot), Left: Tries}
-		return rename(boot, unfinished, e.name())
-	})
+	return m, nil
+}
+
+// write writes the parts of an update, and lets it start as its entry says.
+func (t *Target) write(s scheme, in *tar.Reader, m manifest.Manifest, e Entry, progress Progress) error {
+	w := newWriter(in, m, progress)
+	for _, p := range m.Parts {
+		if err := t.part(s, w, p); err != nil {
+			return err
+		}
+	}
+	return t.Mount(func(boot string) error { return s.activate(boot, e) })
 }
 
 // stoppable ends reading when ctx ends.
@@ -133,21 +166,22 @@ func broken(err error) error {
 
 // makeRoom takes the image of the slot that is to be written away: its root will not fit it any more.
 // While the running version is on trial nothing is written: the other slot is the way back.
-func makeRoom(boot, slot string) error {
+func makeRoom(s scheme, boot, slot string) error {
 	all, err := Entries(boot)
 	if err != nil {
 		return err
 	}
-	if e, ok := Running(all, slot); !ok || e.Left >= 0 {
+	e, ok := Running(all, slot)
+	if !ok || e.Left >= 0 {
 		return problem.New(problem.Conflict, "update.trial", "the version that runs is on trial: the other one is the way back",
 			"wait until the trial is over; it takes a few minutes")
 	}
-	dir := filepath.Join(boot, folder)
+	dir := filepath.Join(boot, s.folder())
 	files, err := os.ReadDir(dir)
 	if err != nil {
 		return err
 	}
-	var errs []error
+	errs := []error{rename(boot, s, e)} // a power cut may have left a name behind what is known
 	for _, f := range files {
 		e, ours := parseEntry(f.Name())
 		if f.Name() == unfinished || (ours && e.Slot != slot) {
@@ -158,27 +192,13 @@ func makeRoom(boot, slot string) error {
 }
 
 // part writes a part where it belongs. The image for the slot that runs is read over.
-func (t *Target) part(w *writer, p manifest.Part, m manifest.Manifest) error {
+func (t *Target) part(s scheme, w *writer, p manifest.Part) error {
 	slot := other(t.Slot)
 	switch p.Name {
 	case manifest.Root:
-		dev, err := t.Root(slot)
-		if err != nil {
-			return err
-		}
-		return errors.Join(w.copy(dev, p), dev.Close())
+		return w.to(t.Root, slot, p)
 	case map[string]string{"a": manifest.UKIA, "b": manifest.UKIB}[slot]:
-		return t.Mount(func(boot string) error {
-			path := filepath.Join(boot, folder, unfinished)
-			f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
-			if err != nil {
-				return err
-			}
-			if err = errors.Join(w.copy(f, p), f.Close()); err != nil {
-				return errors.Join(err, os.Remove(path))
-			}
-			return nil
-		})
+		return s.receive(t, w, p)
 	}
 	return w.copy(discard{}, p)
 }
@@ -196,6 +216,23 @@ type writer struct {
 	progress    Progress
 	done, total int64
 	buf         []byte
+}
+
+func newWriter(in *tar.Reader, m manifest.Manifest, progress Progress) *writer {
+	w := &writer{in: in, progress: progress, buf: make([]byte, bufferSize)}
+	for _, p := range m.Parts {
+		w.total += p.Size
+	}
+	return w
+}
+
+// to writes a part to a partition of a slot.
+func (w *writer) to(open func(slot string) (Device, error), slot string, p manifest.Part) error {
+	dev, err := open(slot)
+	if err != nil {
+		return err
+	}
+	return errors.Join(w.copy(dev, p), dev.Close())
 }
 
 func (w *writer) copy(to Device, p manifest.Part) error {

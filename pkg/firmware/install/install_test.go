@@ -37,7 +37,7 @@ func newRig(t *testing.T) *rig {
 		t.Fatal(err)
 	}
 	r := &rig{t: t, dir: t.TempDir(), priv: priv}
-	if err := os.MkdirAll(filepath.Join(r.dir, folder), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Join(r.dir, counterFolder), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	r.put("sanchar-1.0.0-a.efi", "image of a")
@@ -54,7 +54,7 @@ func newRig(t *testing.T) *rig {
 
 func (r *rig) put(name, text string) {
 	r.t.Helper()
-	if err := os.WriteFile(filepath.Join(r.dir, folder, name), []byte(text), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(r.dir, counterFolder, name), []byte(text), 0o600); err != nil {
 		r.t.Fatal(err)
 	}
 }
@@ -62,7 +62,7 @@ func (r *rig) put(name, text string) {
 // images lists the boot partition.
 func (r *rig) images() string {
 	r.t.Helper()
-	files, err := os.ReadDir(filepath.Join(r.dir, folder))
+	files, err := os.ReadDir(filepath.Join(r.dir, counterFolder))
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -138,7 +138,7 @@ func TestAnUpdateGoesIntoTheSlotThatDoesNotRun(t *testing.T) {
 	if sum := sha256.Sum256(root); err != nil || hex.EncodeToString(sum[:]) != m.Parts[0].SHA256 {
 		t.Errorf("%d bytes of root, %v", len(root), err)
 	}
-	image, err := os.ReadFile(filepath.Join(r.dir, folder, "sanchar-1.1.0-b+3.efi"))
+	image, err := os.ReadFile(filepath.Join(r.dir, counterFolder, "sanchar-1.1.0-b+3.efi"))
 	if sum := sha256.Sum256(image); err != nil || hex.EncodeToString(sum[:]) != m.Parts[2].SHA256 {
 		t.Errorf("%d bytes of image, %v", len(image), err)
 	}
@@ -170,7 +170,7 @@ func TestWhatIsNotAnUpdateChangesNothing(t *testing.T) {
 		"another board":      {code: "update.board", prepare: func(r *rig) { r.target.Box.Board = "rpi4" }},
 		"older":              {code: "update.downgrade", version: "0.9.5"},
 		"older than is safe": {code: "update.old", version: "0.8.0", prepare: func(r *rig) { r.target.Box.Downgrade = true }},
-		"on trial":           {code: "update.trial", prepare: func(r *rig) { _ = rename(r.dir, "sanchar-1.0.0-a.efi", "sanchar-1.0.0-a+2-1.efi") }},
+		"on trial":           {code: "update.trial", prepare: func(r *rig) { _ = rename(r.dir, counter{}, Entry{"1.0.0", "a", 2, 1}) }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

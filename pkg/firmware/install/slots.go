@@ -15,13 +15,6 @@ import (
 	"github.com/coraltele/sanchar/pkg/firmware/manifest"
 )
 
-// Tries that a new version has to start before the old one comes back (the boot counter of
-// systemd-boot, in the name of the file).
-const Tries = 3
-
-// folder of the boot partition that has the images.
-const folder = "EFI/Linux"
-
 // Entry is an image on the boot partition.
 type Entry struct {
 	Version string
@@ -72,7 +65,8 @@ func parseEntry(file string) (e Entry, ok bool) {
 
 // Entries lists the images on a boot partition, the one of the highest version first.
 func Entries(boot string) (all []Entry, err error) {
-	files, err := os.ReadDir(filepath.Join(boot, folder))
+	s := schemeOf(boot)
+	files, err := os.ReadDir(filepath.Join(boot, s.folder()))
 	if err != nil {
 		return nil, err
 	}
@@ -82,7 +76,7 @@ func Entries(boot string) (all []Entry, err error) {
 		}
 	}
 	slices.SortFunc(all, func(x, y Entry) int { return manifest.Compare(y.Version, x.Version) })
-	return all, nil
+	return all, s.judge(boot, all)
 }
 
 // Running finds the image that runs among those of a boot partition.
@@ -109,7 +103,11 @@ func Bless(boot, slot string) error {
 	}
 	good := e
 	good.Left, good.Done = -1, 0
-	return rename(boot, e.name(), good.name())
+	s := schemeOf(boot)
+	if err := s.keep(boot, slot); err != nil {
+		return err
+	}
+	return rename(boot, s, good)
 }
 
 // Reject says that the image in a slot is not good, whatever tries it has still: the other one starts.
@@ -129,7 +127,7 @@ func Reject(boot, slot string) error {
 	}
 	bad := e
 	bad.Left, bad.Done = 0, e.Left+e.Done
-	return rename(boot, e.name(), bad.name())
+	return rename(boot, schemeOf(boot), bad)
 }
 
 // Failed are the images that were tried as often as they may be, and did not become good.
@@ -137,9 +135,45 @@ func Failed(all []Entry) []Entry {
 	return slices.DeleteFunc(slices.Clone(all), func(e Entry) bool { return e.Left != 0 })
 }
 
-func rename(boot, from, to string) error {
-	dir := filepath.Join(boot, folder)
-	return errors.Join(os.Rename(filepath.Join(dir, from), filepath.Join(dir, to)), fsx.SyncDir(dir))
+// Waits reports whether the slot that does not run has a version that starts only when the firmware is asked for it.
+func Waits(boot, slot string) (bool, error) {
+	all, err := Entries(boot)
+	e, ok := Running(all, other(slot))
+	return err == nil && ok && e.Left > 0 && schemeOf(boot).asked(), err
+}
+
+// Next uses up a try of a version that waits, and says which partition the firmware is to be asked for. A version
+// that does not come as far as its init is so not tried again.
+func Next(boot, slot string) (partition int, err error) {
+	all, err := Entries(boot)
+	if err != nil {
+		return 0, err
+	}
+	e, ok := Running(all, other(slot))
+	if s := schemeOf(boot); ok && e.Left > 0 && s.asked() {
+		used := e
+		used.Left, used.Done = e.Left-1, e.Done+1
+		if err := rename(boot, s, used); err != nil {
+			return 0, err
+		}
+		return partitionOf(e.Slot)
+	}
+	return 0, nil
+}
+
+// rename changes what the name of an image says, to what its entry does.
+func rename(boot string, s scheme, to Entry) error {
+	dir := filepath.Join(boot, s.folder())
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, f := range files {
+		if e, ok := parseEntry(f.Name()); ok && e.Version == to.Version && e.Slot == to.Slot && e != to {
+			return errors.Join(os.Rename(filepath.Join(dir, f.Name()), filepath.Join(dir, to.name())), fsx.SyncDir(dir))
+		}
+	}
+	return nil
 }
 
 // other is the slot that does not run.

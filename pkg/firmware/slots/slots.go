@@ -7,25 +7,22 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/coraltele/sanchar/pkg/base/problem"
+	"github.com/coraltele/sanchar/pkg/firmware/early"
 	"github.com/coraltele/sanchar/pkg/firmware/install"
-)
-
-// Numbers of partitions: the boot partition, then the roots of slots a and b.
-const (
-	bootPart  = 1
-	rootAPart = 2
-	rootBPart = 3
+	"github.com/coraltele/sanchar/pkg/firmware/layout"
 )
 
 // Box is the disk that the box was started from.
 type Box struct {
-	Slot string // that runs
-	disk string
+	Slot  string // that runs
+	disk  string
+	parts layout.Layout
 }
 
 // Find finds the disk below the verified root that runs, by what the kernel says in sys, usually "/sys".
@@ -44,13 +41,12 @@ func Find(sys string) (b Box, err error) {
 		return b, err
 	}
 	b.disk = filepath.Base(filepath.Dir(path))
-	switch n := strings.TrimSpace(string(number)); n {
-	case "2":
-		b.Slot = "a"
-	case "3":
-		b.Slot = "b"
-	default:
-		return b, fmt.Errorf("the root is on partition %s of %s: no slot", n, b.disk)
+	n, err := strconv.Atoi(strings.TrimSpace(string(number)))
+	if err == nil {
+		b.parts, b.Slot, err = layout.SlotOf(n)
+	}
+	if err != nil {
+		return b, fmt.Errorf("the root is on %s of %s: %w", filepath.Base(path), b.disk, err)
 	}
 	return b, nil
 }
@@ -58,16 +54,19 @@ func Find(sys string) (b Box, err error) {
 // Disk is the name of the disk, as the kernel calls it.
 func (b Box) Disk() string { return b.disk }
 
-// Partition is the device of a partition, as the kernel names it.
-func (b Box) Partition(n int) string { return Partition(b.disk, n) }
+// On is a disk with a layout that the box was not started from: no slot of it runs.
+func On(disk string, l layout.Layout) Box { return Box{disk: disk, parts: l} }
 
-// Partition is the device of a disk's partition: nvme0n1p4, mmcblk0p4, sda4.
-func Partition(disk string, n int) string {
-	sep := ""
-	if last := disk[len(disk)-1]; last >= '0' && last <= '9' {
-		sep = "p"
+// Partition is the device of a partition, as the kernel names it.
+func (b Box) Partition(n int) string { return early.Partition(b.disk, n) }
+
+// Named is the device of the partition of a name, "" where the layout has none.
+func (b Box) Named(name string) string {
+	n := b.parts.Number(name)
+	if n == 0 {
+		return ""
 	}
-	return fmt.Sprintf("/dev/%s%s%d", disk, sep, n)
+	return b.Partition(n)
 }
 
 // Read shows the boot partition to do, at a folder that is there for it.
@@ -80,7 +79,7 @@ func (b Box) Read(at string, do func(boot string) error) error {
 func (b Box) Write(at string, do func(boot string) error) error { return b.mount(at, 0, do) }
 
 func (b Box) mount(at string, flags uintptr, do func(boot string) error) (err error) {
-	dev := b.Partition(bootPart)
+	dev := b.Named(layout.Boot)
 	if err := unix.Mount(dev, at, "vfat", flags|unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "umask=077,utf8=1"); err != nil {
 		return fmt.Errorf("mount the boot partition %s: %w", dev, err)
 	}
@@ -90,8 +89,21 @@ func (b Box) mount(at string, flags uintptr, do func(boot string) error) (err er
 
 // Root opens the root partition of the slot that does not run.
 func (b Box) Root(slot string) (install.Device, error) {
-	if slot == b.Slot {
+	return b.open(slot, map[string]string{"a": layout.RootA, "b": layout.RootB})
+}
+
+// Boot opens what starts the slot that does not run, where that is a partition of its own.
+func (b Box) Boot(slot string) (install.Device, error) {
+	return b.open(slot, map[string]string{"a": layout.BootA, "b": layout.BootB})
+}
+
+func (b Box) open(slot string, names map[string]string) (install.Device, error) {
+	device := b.Named(names[slot])
+	switch {
+	case slot == b.Slot:
 		return nil, fmt.Errorf("slot %s runs", slot)
+	case device == "":
+		return nil, fmt.Errorf("the disk has no partition for slot %q of that kind", slot)
 	}
-	return os.OpenFile(b.Partition(map[string]int{"a": rootAPart, "b": rootBPart}[slot]), os.O_WRONLY, 0)
+	return os.OpenFile(device, os.O_WRONLY, 0)
 }

@@ -1,0 +1,75 @@
+package install
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+
+	"github.com/coraltele/sanchar/pkg/base/fsx"
+	"github.com/coraltele/sanchar/pkg/firmware/manifest"
+)
+
+// scheme is how a box's firmware chooses between the slots. What the versions are called and how they stand is
+// in the names of files, whichever it is.
+type scheme interface {
+	folder() string // of the boot partition, with those files
+	tries() int     // that a new version has
+	// judge corrects what the names say by what the firmware does.
+	judge(boot string, all []Entry) error
+	// receive writes what starts the slot that does not run. It does not start by that.
+	receive(t *Target, w *writer, p manifest.Part) error
+	// activate makes what was received start, as often as its entry says.
+	activate(boot string, e Entry) error
+	// keep makes a slot start from now on.
+	keep(boot, slot string) error
+	asked() bool // for a version on trial, by our init; else the firmware starts it by itself
+}
+
+// schemeOf finds how a box is started by its boot partition.
+func schemeOf(boot string) scheme {
+	if st, err := os.Stat(filepath.Join(boot, tryFolder)); err == nil && st.IsDir() {
+		return tryboot{chosenPath}
+	}
+	return counter{}
+}
+
+// counter is the way of systemd-boot: an image for each slot is a file, with a counter in its name that the
+// loader brings down at each start.
+type counter struct{}
+
+const (
+	counterTries  = 3
+	counterFolder = "EFI/Linux"
+	// unfinished is the name of an image that is being written.
+	unfinished = "new.tmp"
+)
+
+// ImageOf is the path of slot a's image below the boot partition, as First leaves it, where images are files there.
+func ImageOf(version string) string {
+	return filepath.Join(counterFolder, Entry{Version: version, Slot: "a", Left: -1}.name())
+}
+
+func (counter) folder() string              { return counterFolder }
+func (counter) tries() int                  { return counterTries }
+func (counter) judge(string, []Entry) error { return nil }
+func (counter) keep(string, string) error   { return nil }
+func (counter) asked() bool                 { return false }
+
+func (c counter) receive(t *Target, w *writer, p manifest.Part) error {
+	return t.Mount(func(boot string) error {
+		path := filepath.Join(boot, c.folder(), unfinished)
+		f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
+		if err != nil {
+			return err
+		}
+		if err = errors.Join(w.copy(f, p), f.Close()); err != nil {
+			return errors.Join(err, os.Remove(path))
+		}
+		return nil
+	})
+}
+
+func (c counter) activate(boot string, e Entry) error {
+	dir := filepath.Join(boot, c.folder())
+	return errors.Join(os.Rename(filepath.Join(dir, unfinished), filepath.Join(dir, e.name())), fsx.SyncDir(dir))
+}
