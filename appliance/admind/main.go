@@ -11,6 +11,7 @@ import (
 	"os/signal"
 	"reflect"
 	"runtime/debug"
+	"slices"
 	"syscall"
 
 	"github.com/coraltele/sanchar/pkg/base/slogx"
@@ -35,6 +36,8 @@ func main() {
 	flag.StringVar(&cfg.DataDir, "data", "/data/admin", "folder of this daemon's data")
 	flag.StringVar(&cfg.Bind, "bind", "", "address of the page; all when empty")
 	port := flag.Uint("https", 443, "port of the page")
+	phones := flag.Uint("phones", 0, "port where phones fetch their settings, and nothing else is served; 0 is none")
+	plain := flag.Uint("phones-plain", 0, "the same over HTTP; 0 is none")
 	flag.StringVar(&cfg.TokenFile, "token-file", "", "file that an owner's API token is written to")
 	flag.StringVar(&cfg.Scanner, "scanner", "", "program, with arguments, that reads each file that users send and ends with 0 when it is clean, 1 when not")
 	flag.StringVar(&cfg.Root, "root", "/", "folder of the image's files")
@@ -51,10 +54,10 @@ func main() {
 	if why, err := os.ReadFile(*aloneFile); err == nil && cfg.Trouble == "" {
 		cfg.Alone, cfg.DataDir = string(why), *aloneData
 	}
-	cfg.Version, cfg.Port = version, uint16(*port)
+	cfg.Version, cfg.Port, cfg.Phones, cfg.Plain = version, uint16(*port), uint16(*phones), uint16(*plain)
 	debug.SetGCPercent(gcPercent)
 	debug.SetMemoryLimit(memoryLimit)
-	exit(run(cfg, *level, *port))
+	exit(run(cfg, *level, *port, *phones, *plain))
 }
 
 func exit(err error) {
@@ -65,13 +68,13 @@ func exit(err error) {
 	os.Exit(0)
 }
 
-func run(cfg admind.Config, level string, port uint) error {
+func run(cfg admind.Config, level string, ports ...uint) error {
 	base, err := slogx.ParseLevel(level)
 	if err != nil {
 		return err
 	}
-	if port > 65535 {
-		return fmt.Errorf("port %d of the page: not between 0 and 65535", port)
+	if most := slices.Max(ports); most > 65535 {
+		return fmt.Errorf("port %d: not between 0 and 65535", most)
 	}
 	cfg.Log = slogx.New(os.Stderr, slogx.NewLevels(base))
 	cfg.Taken = notify.Take()

@@ -43,7 +43,7 @@ func measureRelay(ctx context.Context, o options) ([]table, error) {
 	}
 	t.note = fmt.Sprintf("µs of CPU for a packet of 172 bytes, 50 a second each way; lowest of %d measurements of %d s in turn. First what the relay's "+
 		"processes take, then what a packet costs on all its way, in the kernel too, above a cable alone. `kernel` is mediad and netd with the kernel "+
-		"passing media on, `nftables` the kernel's own translation; with `srtp` packets go one way, plain in and protected out, `transcoded` from PCMU to PCMA, one way too; `recorded` keeps both ways on disk. Aims: mediad 2 times cheaper at 100 calls, 1.4 times at 1,000; of what is added, "+
+		"passing media on by its program, `nftables` the same two by the packet filter; with `srtp` packets go one way, plain in and protected out, `transcoded` from PCMU to PCMA, one way too; `recorded` keeps both ways on disk. Aims: mediad 2 times cheaper at 100 calls, 1.4 times at 1,000; of what is added, "+
 		"the kernel 15 times with a p99 of at most 50 µs, nftables 4 times; with SRTP 1.3 times, recorded 1.2 times.", o.repeats, seconds)
 	return []table{t}, nil
 }

@@ -167,7 +167,8 @@ func specs(trouble error) []supervise.Spec {
 	// Media must not wait for anybody; what is past may.
 	all := []supervise.Spec{
 		spec("netd", 0, "--manage"),
-		spec(pageDaemon, 5, "--https", "443", "--alone-file", aloneFile(runDir), "--alone-data", filepath.Join(runDir, "safe", "admin")),
+		spec(pageDaemon, 5, "--https", "443", "--phones", "8443", "--phones-plain", "8080",
+			"--alone-file", aloneFile(runDir), "--alone-data", filepath.Join(runDir, "safe", "admin")),
 		spec("mediad", -15),
 		spec("switchd", -10, "--sip", "5060", "--sips", "5061"),
 	}

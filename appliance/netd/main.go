@@ -30,7 +30,7 @@ func main() {
 	flag.StringVar(&cfg.DataDir, "data", "/data/net", "folder of this daemon's data")
 	flag.BoolVar(&cfg.Manage, "manage", false, "own the network of this machine; without it plans are made and nothing is applied")
 	flag.StringVar(&cfg.Resolv, "resolv", "", "file with the name servers that programs ask, with --manage; resolv.conf beside the folder of sockets when empty")
-	flag.StringVar(&cfg.Offload, "offload", ingress.Auto, "how the kernel passes media on: auto, tcx, clsact or off")
+	flag.StringVar(&cfg.Offload, "offload", ingress.Auto, "how the kernel passes media on: auto, tcx, clsact, nftables or off")
 	level := flag.String("log", "info", "level of the log: tracedata, trace, debug, info, warn, error")
 	flag.Parse()
 	cfg.Version = version

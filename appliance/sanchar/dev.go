@@ -116,6 +116,9 @@ func (o *devOptions) flagsOf(name string) (args []string) {
 	case "admind":
 		add("--bind", bind)
 		add("--https", strconv.Itoa(o.https))
+		if o.phones != 0 {
+			add("--phones", strconv.Itoa(o.phones))
+		}
 		add("--token-file", o.tokenFile)
 	}
 	return args

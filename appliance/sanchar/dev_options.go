@@ -20,6 +20,7 @@ type devOptions struct {
 	sip       int
 	sips      int
 	https     int
+	phones    int
 	ports     string
 	domain    string
 	users     string
@@ -37,6 +38,7 @@ func parseDev(t *terminal, args []string) (*devOptions, error) {
 	f.IntVar(&opt.sip, "sip", 5060, "port of SIP over UDP and TCP")
 	f.IntVar(&opt.sips, "sips", 5061, "port of SIP over TLS")
 	f.IntVar(&opt.https, "https", 8443, "port of the page and the API")
+	f.IntVar(&opt.phones, "phones", 0, "port where desk phones that are bound fetch their settings; 0 is none")
 	f.StringVar(&opt.ports, "ports", "", "ports of media, as FIRST-LAST (else mediad's own choice)")
 	f.StringVar(&opt.domain, "domain", "", "domain of the accounts (else the set-up page asks)")
 	f.StringVar(&opt.users, "users", "", "CSV file of users to import, as the page takes it")

@@ -2,14 +2,10 @@ package main
 
 import (
 	"context"
-	"crypto/ecdh"
-	"crypto/rand"
-	"encoding/base64"
 	"encoding/json"
 	"flag"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 
 	"rsc.io/qr"
@@ -28,13 +24,13 @@ type newPeer struct {
 
 // netAddPeer makes keys for a phone or computer far away, lets it in, and shows its settings.
 func netAddPeer(ctx context.Context, t *terminal, args []string) error {
-	var peer netcfg.NewPeer
+	var wish ctl.NetPeerWish
 	q := question{name: "net add-peer", least: 2, most: 2, within: applyWithin, define: func(f *flag.FlagSet) {
-		f.StringVar(&peer.Endpoint, "endpoint", "", "host, and perhaps port, where the peer finds the box")
+		f.StringVar(&wish.Endpoint, "endpoint", "", "host, and perhaps port, where the peer finds the box")
 	}}
 	return q.ask(ctx, t, args, func(ctx context.Context, b *box, args []string) error {
-		peer.Link, peer.Name = args[0], args[1]
-		made, err := b.addPeer(ctx, peer)
+		wish.Name = args[1]
+		made, err := b.addPeer(ctx, args[0], wish)
 		if err != nil || b.json {
 			return orPrint(t, err, made)
 		}
@@ -42,37 +38,19 @@ func netAddPeer(ctx context.Context, t *terminal, args []string) error {
 	})
 }
 
-func (b *box) addPeer(ctx context.Context, peer netcfg.NewPeer) (made newPeer, err error) {
-	own, err := b.tunnelKey(ctx, peer.Link)
+func (b *box) addPeer(ctx context.Context, link string, wish ctl.NetPeerWish) (made newPeer, err error) {
+	now, err := b.net.Document(ctx)
 	if err != nil {
 		return made, err
 	}
-	key, err := ecdh.X25519().GenerateKey(rand.Reader)
+	wish.Document = now.Document
+	p, err := b.net.MakePeer(ctx, link, wish)
 	if err != nil {
 		return made, err
 	}
-	peer.PublicKey = base64.StdEncoding.EncodeToString(key.PublicKey().Bytes())
-	var s netcfg.PeerSettings
-	made.Candidate, err = b.change(ctx, func(doc netcfg.Document) (netcfg.Document, error) {
-		doc, settings, err := doc.WithPeer(peer)
-		s = settings
-		return doc, err
-	})
-	made.PublicKey, made.Settings = peer.PublicKey, s.File(base64.StdEncoding.EncodeToString(key.Bytes()), own)
+	made.PublicKey, made.Settings = p.PublicKey, p.Settings
+	made.Candidate, err = b.net.Apply(ctx, ctl.NetProposal{Document: p.Document, Revision: now.Number, Who: atConsole()})
 	return made, err
-}
-
-// tunnelKey is the public key of the box's end of a tunnel.
-func (b *box) tunnelKey(ctx context.Context, link string) (string, error) {
-	all, err := b.net.Tunnels(ctx)
-	if err != nil {
-		return "", err
-	}
-	at := slices.IndexFunc(all, func(n ctl.NetTunnel) bool { return n.Link == link })
-	if at < 0 {
-		return "", problem.New(problem.Missing, "net.tunnel", "there is no tunnel "+link, "add it to wireguard and interfaces of the network document, apply and confirm that first")
-	}
-	return all[at].PublicKey, nil
 }
 
 // change applies the confirmed document with a change.

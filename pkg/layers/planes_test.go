@@ -36,7 +36,7 @@ func planes() map[string]plane {
 		}},
 		"archive": {rank: 4, line: []string{"search", "records", "ingest", "vault", "recordings", "scan", "exchange", "hooks"}},
 		"network": {rank: 4, line: []string{
-			"netcfg", "workers", "dhcpc", "health", "netplan", "netmon", "ingress", "netapply", "netman", "ruleset", "filter", "nft", "guard",
+			"netcfg", "workers", "dhcpc", "health", "netplan", "netmon", "ingress", "mediapath", "netapply", "netman", "ruleset", "filter", "nft", "guard",
 			"rate", "onlink", "dhcp", "dns", "ntp", "lldp", "mdns", "ra", "capture", "probe", "diag", "services",
 		}},
 		"firmware": {rank: 4, line: []string{

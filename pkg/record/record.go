@@ -145,6 +145,7 @@ type Stream struct {
 	JitterOut  time.Duration  `json:"jitter_out"`
 	RoundTrip  time.Duration  `json:"round_trip,omitzero"`
 	MOS        float64        `json:"mos,omitzero"`
+	Unmeasured uint64         `json:"unmeasured,omitempty"` // packets in that the kernel passed on unseen: LostIn and JitterIn are of the others
 	Suite      string         `json:"suite,omitempty"`      // of SRTP
 	ZRTP       bool           `json:"zrtp,omitempty"`       // the parties keyed end to end
 	Direct     bool           `json:"direct,omitempty"`     // it went past the box

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
@@ -52,50 +51,3 @@ func (c *cable) hangUp(context.Context, int) error { return nil }
 func (c *cable) pids() []int { return nil }
 
 func (c *cable) stop() error { return errors.Join(c.link.Close(), c.program.Close()) }
-
-// nftables is the kernel's own translation, told of all calls beforehand.
-type nftables struct {
-	w *world
-}
-
-func (n *nftables) name() string { return "nftables" }
-
-func (n *nftables) start(ctx context.Context, w *world) error {
-	n.w = w
-	if err := n.do(ctx, "sysctl", "-qw", "net.ipv4.ip_forward=1"); err != nil {
-		return err
-	}
-	return n.do(ctx, "nft", `table ip md {
-	map to { type ipv4_addr . inet_service . inet_service : ipv4_addr . inet_service; }
-	map from { type ipv4_addr . inet_service . ipv4_addr . inet_service : ipv4_addr . inet_service; }
-	chain in { type nat hook prerouting priority dstnat; meta l4proto udp dnat ip to ip saddr . udp sport . udp dport map @to; }
-	chain out { type nat hook postrouting priority srcnat; meta l4proto udp snat ip to ip saddr . udp sport . ip daddr . udp dport map @from; }
-}`)
-}
-
-func (n *nftables) do(ctx context.Context, args ...string) error {
-	return run(ctx, append([]string{"ip", "netns", "exec", n.w.relayNS}, args...)...)
-}
-
-// firstPort of the relay's that callers send to.
-const firstPort = 40000
-
-func (n *nftables) call(ctx context.Context, i int) (p relayPorts, err error) {
-	a, b := party(i)
-	own := netip.MustParseAddr(relayIP)
-	p = relayPorts{a: netip.AddrPortFrom(own, uint16(firstPort+4*i)), b: netip.AddrPortFrom(own, uint16(firstPort+4*i+2))}
-	way := func(from, at, via, to netip.AddrPort) string {
-		return fmt.Sprintf("add element ip md to { %s . %d . %d : %s . %d }; add element ip md from { %s . %d . %s . %d : %s . %d };",
-			from.Addr(), from.Port(), at.Port(), to.Addr(), to.Port(),
-			from.Addr(), from.Port(), to.Addr(), to.Port(), via.Addr(), via.Port())
-	}
-	return p, n.do(ctx, "nft", way(a, p.a, p.b, b)+way(b, p.b, p.a, a))
-}
-
-func (n *nftables) hangUp(context.Context, int) error {
-	return errors.New("calls of nftables are not ended: it is not measured how they come and go")
-}
-
-func (n *nftables) pids() []int { return nil }
-
-func (n *nftables) stop() error { return nil } // its rules go with the namespace

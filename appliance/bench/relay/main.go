@@ -75,8 +75,8 @@ func parseFlags() (o options, err error) {
 	flag.StringVar(&o.rtpengine, "rtpengine", "/usr/bin/rtpengine", "path of rtpengine; empty leaves it out")
 	flag.StringVar(&o.mediad, "mediad", "", "path of mediad; empty leaves it out")
 	flag.StringVar(&o.before, "before", "", "path of another mediad to compare with")
-	flag.StringVar(&o.netd, "netd", "", "path of netd, to measure mediad with the kernel passing media on")
-	flag.BoolVar(&o.kernel, "kernel", false, "measure the cable alone and nftables too")
+	flag.StringVar(&o.netd, "netd", "", "path of netd, to measure mediad with the kernel passing media on, by its program and by nftables")
+	flag.BoolVar(&o.kernel, "kernel", false, "measure the cable alone too: what others cost is counted above it")
 	flag.BoolVar(&o.kinds, "kinds", false, "measure rtpengine and mediad with SRTP on the way out, recording and transcoding too")
 	flag.BoolVar(&o.plain, "plain", false, "measure mediad without io_uring too")
 	flag.Parse()
@@ -143,10 +143,11 @@ func relays(o options) (all []relay) {
 		ours("plain", o.mediad, "60000-64999", "--no-io-uring")
 	}
 	if o.netd != "" && o.mediad != "" {
-		all = append(all, &mediad{title: "kernel", path: o.mediad, netd: o.netd, ports: "10000-24999", cpu: o.relayCPU})
-	}
-	if o.kernel {
-		all = append(all, &nftables{})
+		byKernel := func(title, way string) {
+			all = append(all, &mediad{title: title, path: o.mediad, netd: o.netd, way: way, ports: "10000-24999", cpu: o.relayCPU})
+		}
+		byKernel("kernel", "auto")
+		byKernel("nftables", "nftables")
 	}
 	for _, k := range [...]kind{secured, recorded, transcoded} {
 		if o.kinds && o.rtpengine != "" {

@@ -20,6 +20,7 @@ type mediad struct {
 	path   string
 	kind   kind
 	netd   string // empty: the kernel passes no media on
+	way    string // in which it does
 	cpu    int
 	title  string
 	ports  string
@@ -37,7 +38,7 @@ func (m *mediad) start(ctx context.Context, w *world) (err error) {
 		return err
 	}
 	if m.netd != "" {
-		m.helper = w.command(ctx, m.cpu, m.netd, "--run", m.dir, "--data", m.dir, "--log", "warn")
+		m.helper = w.command(ctx, m.cpu, m.netd, "--run", m.dir, "--data", m.dir, "--offload", m.way, "--log", "warn")
 		m.helper.Stderr = os.Stderr
 		if err := m.helper.Start(); err != nil {
 			return err

@@ -43,8 +43,8 @@ func manage(t *testing.T) *managed {
 	t.Cleanup(func() { _ = m.sw.Close(); _ = m.netd.Close() }) // idle connections only
 	until(t, "both daemons answer", func() bool {
 		_, swErr := m.sw.Status(t.Context())
-		_, netErr := m.netd.Document(t.Context())
-		return swErr == nil && netErr == nil
+		doc, netErr := m.netd.Document(t.Context())
+		return swErr == nil && netErr == nil && doc.Number > 0 // the network of the first boot is there
 	})
 	return m
 }

@@ -34,6 +34,7 @@ type machine struct {
 	disk      string
 	vars      string   // what the firmware keeps
 	page, sip string   // addresses on this machine that lead to the box
+	tunnel    string   // the same, to its WireGuard
 	cable     *cable   // in its second port, if any
 	more      []string // of QEMU, for what else is plugged in
 	chip      *swtpm.Chip
@@ -79,7 +80,7 @@ func flash(t *testing.T, k kind, image string) *machine {
 			t.Fatalf("%v\n%s", err, out)
 		}
 	}
-	m.page, m.sip = free(t, "tcp"), free(t, "udp")
+	m.page, m.sip, m.tunnel = free(t, "tcp"), free(t, "udp"), free(t, "udp")
 	return m
 }
 
@@ -108,7 +109,7 @@ func (m *machine) on() {
 	args := append([]string{
 		"-smp", "2", "-nodefaults", "-display", "none", "-serial", "stdio",
 		"-drive", "if=none,id=d0,format=raw,file=" + m.disk, "-device", "virtio-blk-pci,drive=d0",
-		"-netdev", "user,id=n0,hostfwd=tcp:" + m.page + "-:443,hostfwd=udp:" + m.sip + "-:5060", "-device", m.kind.nic + ",netdev=n0",
+		"-netdev", "user,id=n0,hostfwd=tcp:" + m.page + "-:443,hostfwd=udp:" + m.sip + "-:5060,hostfwd=udp:" + m.tunnel + "-:51820", "-device", m.kind.nic + ",netdev=n0",
 		"-device", "virtio-rng-pci",
 	}, append(slices.Clone(m.kind.args), m.more...)...)
 	if m.kind.code != "" {

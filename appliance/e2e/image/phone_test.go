@@ -89,6 +89,7 @@ func phonesOutside(t *testing.T, o *owner) {
 	alice.HangUp(out)
 	alice.Over(out)
 	hidden(t, o.m, alice.Host)
+	throughTheTunnel(t, o, lab, bob)
 }
 
 // hidden checks that what a host behind the box sends outside comes from the box's address there.

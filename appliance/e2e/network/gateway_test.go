@@ -58,11 +58,12 @@ func startGateway(t *testing.T, h *netlab.Host, document string, users ...string
 	g.daemon(t, "netd", "-manage")
 	g.netd = ctl.NewNet(filepath.Join(g.run, "net.sock"))
 	t.Cleanup(func() { _ = g.netd.Close() }) // idle connections only
-	until(t, "netd answers", func() bool { _, err := g.netd.Document(t.Context()); return err == nil })
-	now, err := g.netd.Document(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	var now ctl.NetDocument
+	until(t, "netd has the network of the first boot", func() (is bool) {
+		var err error
+		now, err = g.netd.Document(t.Context())
+		return err == nil && now.Number > 0
+	})
 	if _, err := g.netd.Apply(t.Context(), ctl.NetProposal{Document: json.RawMessage(document), Revision: now.Number, Who: "test"}); err != nil {
 		t.Fatal(err)
 	}

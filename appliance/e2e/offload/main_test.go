@@ -18,6 +18,7 @@ import (
 	"github.com/coraltele/sanchar/pkg/daemon/mediad"
 	"github.com/coraltele/sanchar/pkg/daemon/netd"
 	"github.com/coraltele/sanchar/pkg/media/port"
+	"github.com/coraltele/sanchar/pkg/network/ingress"
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
 	"github.com/coraltele/sanchar/pkg/platform/notify"
 	"github.com/coraltele/sanchar/pkg/platform/supervise"
@@ -31,6 +32,20 @@ const (
 	wayKey  = "OFFLOAD_TEST_WAY" // by which the program is attached, unless wayFile says another
 	wayFile = "way"
 )
+
+// withoutBPF is the way auto of a netd that may load no program.
+const withoutBPF = "auto without the right"
+
+// bothWays runs a test by the program, and by the packet filter.
+func bothWays(t *testing.T, do func(t *testing.T, way string)) {
+	t.Parallel()
+	for _, way := range []string{ingress.Auto, netd.OffloadNftables} {
+		t.Run(way, func(t *testing.T) {
+			t.Parallel()
+			do(t, way)
+		})
+	}
+}
 
 // atOnce is how many tests run at a time: what they do most is wait until parties are settled.
 const atOnce = "6"
@@ -99,9 +114,12 @@ func playSupervisor(ctx context.Context, dir string, log *slog.Logger) error {
 		Output: func(name, line string) { fmt.Fprintln(os.Stderr, name, line) },
 	}
 	for _, name := range []string{"netd", "mediad"} {
-		cfg.Programs = append(cfg.Programs, supervise.Spec{
-			Name: name, Path: exe, Env: []string{roleKey + "=" + name}, Watchdog: 10 * time.Second,
-		})
+		spec := supervise.Spec{Name: name, Path: exe, Env: []string{roleKey + "=" + name}, Watchdog: 10 * time.Second}
+		if name == "netd" && os.Getenv(wayKey) == withoutBPF {
+			spec.Path, spec.Args = "/usr/bin/setpriv", []string{"--bounding-set", "-bpf,-sys_admin,-perfmon", exe}
+			spec.Env = append(spec.Env, wayKey+"="+ingress.Auto)
+		}
+		cfg.Programs = append(cfg.Programs, spec)
 	}
 	s, err := supervise.New(cfg)
 	if err != nil {
@@ -141,7 +159,7 @@ func newBox(t *testing.T, way string, hosts ...string) (*box, map[string]*netlab
 			t.Skipf("the kernel passes no media on here: %s: run as root on a kernel with CONFIG_BPF_SYSCALL", st.Offload.Why)
 		}
 		_, mediaErr := b.media.Status(t.Context())
-		return err == nil && mediaErr == nil && len(st.Offload.Links) == len(hosts) && (way == "auto" || st.Offload.Way == way)
+		return err == nil && mediaErr == nil && len(st.Offload.Links) == len(hosts) && (st.Offload.Way == way || way == ingress.Auto || way == withoutBPF)
 	})
 	return b, there
 }

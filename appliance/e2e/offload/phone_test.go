@@ -236,6 +236,18 @@ func (c *call) stats() (a, b ctl.StreamStats) {
 	return all[0].Streams[0], all[0].Streams[1]
 }
 
+// counted returns the accounts of both legs once all that was sent is in them: what the packet filter
+// counts is looked at each second.
+func (c *call) counted() (a, b ctl.StreamStats) {
+	c.box.t.Helper()
+	for end := time.Now().Add(3 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		if a, b = c.stats(); a.PacketsIn >= uint64(c.a.last()) && b.PacketsIn >= uint64(c.b.last()) && a.PacketsOut >= b.PacketsIn && b.PacketsOut >= a.PacketsIn {
+			break
+		}
+	}
+	return a, b
+}
+
 // rest lets the phones talk for some packets.
 func (c *call) rest(packets int) (a, b uint16) {
 	a, b = c.a.last(), c.b.last()

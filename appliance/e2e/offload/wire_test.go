@@ -13,6 +13,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/coraltele/sanchar/pkg/daemon/netd"
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
 	"github.com/coraltele/sanchar/pkg/testkit/capture"
 	"github.com/coraltele/sanchar/pkg/testkit/netlab"
@@ -43,7 +44,10 @@ func finishChecksums(name string) error {
 // Another program agrees that the packets on the wire are right: checksums that the phone has finished,
 // and those that it has left to the card.
 func TestChecksumsOnTheWire(t *testing.T) {
-	t.Parallel()
+	bothWays(t, checksumsOnTheWire)
+}
+
+func checksumsOnTheWire(t *testing.T, way string) {
 	for _, c := range []struct {
 		name     string
 		six      bool
@@ -51,7 +55,7 @@ func TestChecksumsOnTheWire(t *testing.T) {
 	}{{"IPv4 finished", false, true}, {"IPv4 left to the card", false, false}, {"IPv6 finished", true, true}, {"IPv6 left to the card", true, false}} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			b, hosts := newBox(t, "auto", "alice", "bob")
+			b, hosts := newBox(t, way, "alice", "bob")
 			if err := b.Box.Do(func() error { return finishChecksums("to2") }); err != nil {
 				t.Fatal(err)
 			}
@@ -64,11 +68,11 @@ func TestChecksumsOnTheWire(t *testing.T) {
 			wire := capture.Start(t, hosts["bob"])
 			before, _ := call.stats()
 			call.rest(50)
-			after, _ := call.stats()
 			wire.Stop()
-			if after.Offloaded-before.Offloaded < 40 {
-				t.Errorf("the kernel passed %d packets on", after.Offloaded-before.Offloaded)
-			}
+			b.until("the kernel is known to have passed them on", func() bool {
+				after, _ := call.stats()
+				return after.Offloaded-before.Offloaded >= 40
+			})
 			filter := fmt.Sprintf("udp.srcport == %d", call.b.to.Port())
 			fields := []string{"udp.checksum.status", "ip.checksum.status", "ip.dsfield.dscp", "ipv6.tclass.dscp", "ip.ttl", "ipv6.hlim", "udp.length"}
 			rows := wire.TsharkWith([]string{"udp.check_checksum:TRUE", "ip.check_checksum:TRUE"}, filter, fields...)
@@ -89,9 +93,10 @@ func TestChecksumsOnTheWire(t *testing.T) {
 }
 
 // Nobody but the proven parties is heard, and nobody else hears.
-func TestThirdAddressReachesNobody(t *testing.T) {
-	t.Parallel()
-	b, hosts := newBox(t, "auto", "alice", "bob", "mallory")
+func TestThirdAddressReachesNobody(t *testing.T) { bothWays(t, thirdAddressReachesNobody) }
+
+func thirdAddressReachesNobody(t *testing.T, way string) {
+	b, hosts := newBox(t, way, "alice", "bob", "mallory")
 	call := b.call(hosts["alice"], hosts["bob"], false)
 	m := newPhone(t, hosts["mallory"], hosts["mallory"].V4, call.a.ssrc)
 	m.sent = 30000
@@ -109,15 +114,19 @@ func TestThirdAddressReachesNobody(t *testing.T) {
 	if len(m.since(0)) != 0 || len(near.since(0)) != 0 {
 		t.Error("a stranger hears")
 	}
-	if a, _ := call.stats(); a.Dropped < 100 || a.Remote != call.a.at() {
+	// The packet filter does not count strangers, nor do sockets that are connected; the program counts the near one's
+	// hundred, less what a busy machine keeps it from saying.
+	seen := way != netd.OffloadNftables
+	if a, _ := call.stats(); (seen && a.Dropped < 50) || a.Remote != call.a.at() {
 		t.Errorf("account %+v", a)
 	}
 }
 
 // A party that falls silent comes back to the sockets: there it may have got another port from a NAT.
-func TestPartyBehindAnotherPort(t *testing.T) {
-	t.Parallel()
-	b, hosts := newBox(t, "auto", "alice", "bob")
+func TestPartyBehindAnotherPort(t *testing.T) { bothWays(t, partyBehindAnotherPort) }
+
+func partyBehindAnotherPort(t *testing.T, way string) {
+	b, hosts := newBox(t, way, "alice", "bob")
 	call := b.call(hosts["alice"], hosts["bob"], false)
 	call.a.stop()
 	b.offloaded(1) // bob is still heard
@@ -135,9 +144,10 @@ func TestPartyBehindAnotherPort(t *testing.T) {
 }
 
 // Keys and reports come to mediad, also while the kernel passes the sound on.
-func TestKeysAndReportsComeToTheSocket(t *testing.T) {
-	t.Parallel()
-	b, hosts := newBox(t, "auto", "alice", "bob")
+func TestKeysAndReportsComeToTheSocket(t *testing.T) { bothWays(t, keysAndReportsComeToTheSocket) }
+
+func keysAndReportsComeToTheSocket(t *testing.T, way string) {
+	b, hosts := newBox(t, way, "alice", "bob")
 	call := b.call(hosts["alice"], hosts["bob"], false)
 	before, _ := call.stats()
 	for range 10 {
@@ -151,7 +161,7 @@ func TestKeysAndReportsComeToTheSocket(t *testing.T) {
 	b.offloaded(2)
 	call.a.stop()
 	call.b.stop()
-	after, _ := call.stats()
+	after, _ := call.counted()
 	if sent := uint64(call.a.last()); after.PacketsIn != sent || after.Offloaded <= before.Offloaded || after.LostIn != 0 {
 		t.Errorf("of %d packets %+v", sent, after)
 	}
@@ -159,9 +169,10 @@ func TestKeysAndReportsComeToTheSocket(t *testing.T) {
 }
 
 // A party's interface gets another MAC address, and a party is reached another way.
-func TestMACAndRouteChange(t *testing.T) {
-	t.Parallel()
-	b, hosts := newBox(t, "auto", "alice", "bob")
+func TestMACAndRouteChange(t *testing.T) { bothWays(t, mACAndRouteChange) }
+
+func mACAndRouteChange(t *testing.T, way string) {
+	b, hosts := newBox(t, way, "alice", "bob")
 	call := b.call(hosts["alice"], hosts["bob"], false)
 	if err := hosts["bob"].Do(func() error {
 		eth0, err := netlink.LinkByName("eth0")
@@ -213,9 +224,10 @@ func received(t *testing.T, h *netlab.Host, name string) (packets uint64) {
 }
 
 // A frame of a VLAN that the box is not in is not media, whatever is inside.
-func TestTaggedFramesAreNotPassedOn(t *testing.T) {
-	t.Parallel()
-	b, hosts := newBox(t, "auto", "alice", "bob")
+func TestTaggedFramesAreNotPassedOn(t *testing.T) { bothWays(t, taggedFramesAreNotPassedOn) }
+
+func taggedFramesAreNotPassedOn(t *testing.T, way string) {
+	b, hosts := newBox(t, way, "alice", "bob")
 	call := b.call(hosts["alice"], hosts["bob"], false)
 	call.a.stop()
 	call.b.stop()

@@ -20,7 +20,7 @@ func (v *visitor) tabTo(name string) {
 	v.t.Helper()
 	for range 90 {
 		if strings.HasPrefix(evaluate[string](v, focused), name) {
-			if !evaluate[bool](v, "getComputedStyle(document.activeElement).outlineStyle !== 'none'") {
+			if !evaluate[bool](v, "[document.activeElement, document.activeElement.closest('label') ?? document.activeElement].some((e) => getComputedStyle(e).outlineStyle !== 'none')") {
 				v.t.Errorf("the focus is not seen on %s", name)
 			}
 			return
@@ -52,6 +52,49 @@ func TestKeyboardAlone(t *testing.T) {
 	v.keysAddUser()
 	v.keysHangUp()
 	v.keysToExport()
+}
+
+// TestTheNetworkByKeyboardAlone prepares, plans, applies and brings back a change without a mouse.
+func TestTheNetworkByKeyboardAlone(t *testing.T) {
+	t.Parallel()
+	b := startBox(t)
+	b.setUp()
+	v := signedIn(t, b, desktop(), "/")
+	v.tabTo(v.text("nav.network"))
+	v.key(kb.Enter)
+	v.has(v.text("nav.network"))
+	v.tabTo(v.text("nt.edit"))
+	v.key(kb.Enter)
+	v.see(v.text("nw.vlan", "id", "20", "parent", "eth0"))
+	v.tabTo(v.text("ns.vlans.add"))
+	v.key(kb.Enter)
+	v.has(v.text("nf.parent"))
+	v.key("eth0")
+	v.tabTo(v.text("nf.vlan"))
+	v.key("30" + kb.Enter)
+	v.see(v.text("ned.prepared"), "eth0.30")
+	v.tabTo(v.text("np.links"))
+	for _, part := range []string{"np.zones", "np.uplinks", "np.filter", "np.services", "np.tunnels", "np.expert"} {
+		v.key(kb.ArrowRight) // they are one choice
+		v.has(v.text(part))
+	}
+	v.tabTo(v.text("ned.plan"))
+	v.key(kb.Enter)
+	v.see(v.text("plan.steps"))
+	v.tabTo(v.text("plan.apply"))
+	v.key(kb.Enter)
+	v.see(v.text("count.title"))
+	v.tabTo(v.text("count.revert"))
+	v.key(kb.Enter)
+	v.see(v.text("net.reverted", "who", owner))
+	v.tabTo(v.text("act.dismiss"))
+	v.key(kb.Enter)
+	v.gone(v.text("net.reverted", "who", owner))
+	for _, screen := range []string{"nt.hosts", "nt.firewall", "nt.diagnosis", "nt.revisions"} {
+		v.tabTo(v.text(screen))
+		v.key(kb.Enter)
+		v.heading(v.text(screen))
+	}
 }
 
 func (v *visitor) keysThroughSetup() {

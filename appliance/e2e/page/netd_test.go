@@ -171,6 +171,19 @@ func (f *fakeNetd) handle(mux *http.ServeMux, links []ctl.Link) {
 	ctl.Handle(mux, "GET /v1/network/tunnels", locked(f, func(ctl.None) ([]ctl.NetTunnel, error) {
 		return []ctl.NetTunnel{{Link: "wg0", PublicKey: "Ym94Ym94Ym94Ym94Ym94Ym94Ym94Ym94Ym94Ym94Ym8="}}, nil
 	}))
+	ctl.Handle(mux, "POST /v1/network/tunnels/{link}/peers", func(r *http.Request, in ctl.NetPeerWish) (p ctl.NetPeer, err error) {
+		doc, err := netcfg.Parse(in.Document)
+		if err != nil {
+			return p, err
+		}
+		made, err := doc.MakePeer(netcfg.NewPeer{Link: r.PathValue("link"), Name: in.Name, Endpoint: in.Endpoint}, "Ym94Ym94Ym94Ym94Ym94Ym94Ym94Ym94Ym94Ym94Ym8=")
+		if err != nil {
+			return p, err
+		}
+		p.PublicKey, p.Settings = made.PublicKey, made.Settings
+		p.Document, err = json.Marshal(made.With)
+		return p, err
+	})
 	ctl.Handle(mux, "POST /v1/network/propose", locked(f, f.propose))
 	ctl.Handle(mux, "POST /v1/network/apply", locked(f, f.apply))
 	ctl.Handle(mux, "POST /v1/network/confirm", locked(f, func(by ctl.NetActor) (conf.Revision, error) { return f.confirm(by.Who) }))

@@ -43,7 +43,10 @@ func managedBox(t *testing.T) (b *box, lab *netlab.Lab, netd ctl.Net) {
 	}
 	netd = ctl.NewNet(filepath.Join(dir, "net.sock"))
 	t.Cleanup(func() { _ = netd.Close() }) // idle connections only
-	await(t, "netd answers", func() bool { _, err := netd.Document(t.Context()); return err == nil })
+	await(t, "netd has the network of the first boot", func() bool {
+		doc, err := netd.Document(t.Context())
+		return err == nil && doc.Number > 0
+	})
 	now, err := netd.Document(t.Context())
 	if err != nil {
 		t.Fatal(err)

@@ -76,7 +76,24 @@ func TestUserChanges(t *testing.T) {
 	if now, err := client.User(t.Context(), u.ID); err != nil || now.DisplayName != "Somebody Else" || now.Email != spec.Email {
 		t.Errorf("%+v, %v", now, err)
 	}
+	v.deskPhone()
 	v.userEnds(u)
+}
+
+// deskPhone binds a phone with a slip in its address, then rightly, and removes it.
+func (v *visitor) deskPhone() {
+	v.t.Helper()
+	v.see(v.text("desk.title"))
+	v.fill(v.text("link.mac"), "00:11:22:33:44")
+	v.press(v.text("desk.bind"))
+	v.await("document.querySelector('dialog input[name=mac][aria-invalid=true]') === document.activeElement", "the fault beside the address, and the focus there")
+	v.check("desk-phone-fault")
+	v.fill(v.text("link.mac"), "00-11-22-33-44-55")
+	v.press(v.text("desk.bind"))
+	v.see(v.text("desk.bound"), "00:11:22:33:44:55", v.text("desk.open"))
+	v.check("desk-phone")
+	v.press(v.text("desk.remove", "mac", "00:11:22:33:44:55"))
+	v.see(v.text("desk.removed"))
 }
 
 func (v *visitor) userEnds(u ctl.User) {

@@ -123,6 +123,7 @@ func New(cfg Config) *API {
 	a.tokenOperations()
 	a.userOperations()
 	a.secretOperations()
+	a.deskPhoneOperations()
 	a.importOperations()
 	a.liveOperations()
 	a.diagnosisOperations()

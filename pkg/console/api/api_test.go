@@ -94,6 +94,12 @@ func (e *echo) Status(context.Context) (ctl.SwitchStatus, error) {
 
 func (e *echo) User(_ context.Context, id string) (ctl.User, error) { return ctl.User{ID: id}, e.err }
 
+func (e *echo) AddDevice(context.Context, string) (ctl.DeviceSecret, error) {
+	return ctl.DeviceSecret{}, e.err
+}
+
+func (e *echo) RemoveDevice(context.Context, string, string) error { return e.err }
+
 func (e *echo) AddUser(_ context.Context, in ctl.NewUser) (ctl.UserWithSecret, error) {
 	return ctl.UserWithSecret{User: ctl.User{UserSpec: in.UserSpec, ID: "u"}}, e.err
 }

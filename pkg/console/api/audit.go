@@ -4,12 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net/netip"
 	"strings"
 	"time"
 
 	"github.com/coraltele/sanchar/pkg/base/ids"
 	"github.com/coraltele/sanchar/pkg/base/problem"
+	"github.com/coraltele/sanchar/pkg/console/provision"
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
 	"github.com/coraltele/sanchar/pkg/record"
 )
@@ -63,10 +63,17 @@ func (a *API) keep(ctx context.Context, entry record.Audit) error {
 	return err
 }
 
-// NoteProvisioned writes that a phone took the settings of a user, by an address that an admin
-// had made.
-func (a *API) NoteProvisioned(ctx context.Context, u ctl.User, source netip.Addr, agent string) error {
-	entry := newAudit(caller{source: source}, "user.provisioned", u.Name+" ("+u.ID+")")
-	entry.Who, entry.Detail, entry.OK = u.Name, firstWords(strings.ToValidUTF8(agent, "?")), true
+// NoteProvisioned writes that a phone took the settings of a user: by an address that an admin had
+// made, or by its own hardware address, that an admin had bound.
+func (a *API) NoteProvisioned(ctx context.Context, u ctl.User, f provision.Fetch) error {
+	entry := newAudit(caller{source: f.Source}, "user.provisioned", u.Name+" ("+u.ID+")")
+	detail := strings.ToValidUTF8(f.Agent, "?")
+	if f.MAC != "" {
+		detail = strings.TrimSpace(f.MAC + " " + detail)
+	}
+	if f.Plain {
+		detail = "over HTTP, unprotected: " + detail
+	}
+	entry.Who, entry.Detail, entry.OK = u.Name, firstWords(detail), true
 	return a.keep(ctx, entry)
 }

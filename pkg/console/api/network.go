@@ -29,6 +29,7 @@ type Network interface {
 	Revisions(ctx context.Context) ([]ctl.NetRevision, error)
 	Revision(ctx context.Context, number uint64) (ctl.NetDocument, error)
 	Tunnels(ctx context.Context) ([]ctl.NetTunnel, error)
+	MakePeer(ctx context.Context, link string, in ctl.NetPeerWish) (ctl.NetPeer, error)
 	Firewall(ctx context.Context) (ctl.Firewall, error)
 }
 
@@ -183,7 +184,7 @@ func (a *API) networkDocument() {
 	}
 	schemas := a.huma.OpenAPI().Components.Schemas
 	ref := schemas.Schema(a.cfg.NetworkType, true, "Document")
-	for _, t := range []reflect.Type{reflect.TypeFor[ctl.NetDocument](), reflect.TypeFor[ctl.NetCandidate](), reflect.TypeFor[NetworkChange]()} {
+	for _, t := range []reflect.Type{reflect.TypeFor[ctl.NetDocument](), reflect.TypeFor[ctl.NetCandidate](), reflect.TypeFor[NetworkChange](), reflect.TypeFor[ctl.NetPeerWish](), reflect.TypeFor[TunnelPeer]()} {
 		if s := schemas.SchemaFromRef(schemas.Schema(t, true, t.Name()).Ref); s != nil {
 			s.Properties["document"] = ref
 		}

@@ -43,12 +43,15 @@ const expires = "600"
 // settings are what a phone needs.
 type settings struct {
 	User      ctl.User
+	Login     string // of a phone with a secret of its own; "" when it has the user's
+	Password  string // of such a phone
 	HA1       string
 	Domain    string
 	Host      string // how the phone reached us, so how it reaches us again
 	Transport string
 	Port      uint16
 	Files     string // address of the file server, "" for none
+	CA        string // where the box's CA is, for phones that are told
 }
 
 // encode writes the document for one account. End-to-end encryption of chats (LIME) stays off: the
@@ -59,9 +62,12 @@ func (s settings) encode() ([]byte, error) {
 	if s.Transport == "tls" {
 		media = "srtp"
 	}
+	auth := newSection("auth_info_0", "username", s.User.Name, "ha1", s.HA1, "realm", s.Domain, "domain", s.Domain, "algorithm", "MD5")
+	if s.Login != "" {
+		auth.Entries = append(auth.Entries, entry{Name: "userid", Overwrite: true, Value: s.Login})
+	}
 	doc := document{Sections: []section{
-		newSection("auth_info_0",
-			"username", s.User.Name, "ha1", s.HA1, "realm", s.Domain, "domain", s.Domain, "algorithm", "MD5"),
+		auth,
 		newSection("proxy_0",
 			"reg_proxy", "<"+proxy+">", "reg_route", "<"+proxy+";lr>",
 			"reg_identity", fmt.Sprintf("%s<sip:%s@%s>", quoted(s.User.DisplayName), s.User.Name, s.Domain),

@@ -6,13 +6,16 @@ import (
 	"context"
 	"encoding/xml"
 	"errors"
+	"fmt"
 	"image/png"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -31,6 +34,11 @@ type fakeSwitch struct {
 	disabled bool
 	name     string
 	bound    string // the only address of the TLS port
+	full     bool   // no more devices
+
+	mu      sync.Mutex // guards what follows
+	made    int
+	secrets map[string]string // ids of users by the logins of their devices
 }
 
 func (f *fakeSwitch) Status(context.Context) (ctl.SwitchStatus, error) {
@@ -47,36 +55,69 @@ func (f *fakeSwitch) Status(context.Context) (ctl.SwitchStatus, error) {
 func (f *fakeSwitch) tls() string { return cmp.Or(f.bound, "0.0.0.0") + ":5061" }
 
 func (f *fakeSwitch) User(_ context.Context, id string) (ctl.User, error) {
-	if id != "u1" {
+	if id != "u1" && id != "u3" {
 		return ctl.User{}, problem.New(problem.Missing, "user.missing", "no", "list")
 	}
 	return ctl.User{ID: id, UserSpec: ctl.UserSpec{Name: "carol", DisplayName: f.name, Disabled: f.disabled}}, nil
+}
+
+func (f *fakeSwitch) AddDevice(_ context.Context, id string) (ctl.DeviceSecret, error) {
+	if f.full {
+		return ctl.DeviceSecret{}, problem.New(problem.Full, "user.devices", "many", "remove some")
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.made++
+	login := fmt.Sprint("carol~", f.made)
+	f.secrets[login] = id
+	return ctl.DeviceSecret{Login: login, Password: "pass-of-" + login, HA1: ha1}, nil
+}
+
+func (f *fakeSwitch) RemoveDevice(_ context.Context, _, login string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.secrets, login)
+	return nil
+}
+
+func (f *fakeSwitch) CA(context.Context) (ctl.Certificate, error) {
+	return ctl.Certificate{PEM: "-----BEGIN CERTIFICATE-----"}, nil
+}
+
+// logins are those of devices that can sign in.
+func (f *fakeSwitch) logins() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Sorted(maps.Keys(f.secrets))
 }
 
 type phones struct {
 	*Provision
 	sw   *fakeSwitch
 	used []string
-	mux  *http.ServeMux
+	mux  *http.ServeMux // of the page
+	desk *http.ServeMux // of phones alone
 	dir  string
 }
 
 func start(t *testing.T) *phones {
 	t.Helper()
-	p := &phones{sw: &fakeSwitch{name: `Carol "C" <x>`}, mux: http.NewServeMux(), dir: t.TempDir()}
+	p := &phones{sw: &fakeSwitch{name: `Carol "C" <x>`, secrets: map[string]string{}}, mux: http.NewServeMux(), dir: t.TempDir()}
 	var err error
 	var mu sync.Mutex
 	files := func(host string) string { return "https://" + host + "/files/" }
-	p.Provision, err = New(Config{Dir: p.dir, Switch: p.sw, Log: slog.New(slog.DiscardHandler), Files: files, Used: func(_ context.Context, u ctl.User, source netip.Addr, agent string) error {
+	p.Provision, err = New(Config{Dir: p.dir, Switch: p.sw, Log: slog.New(slog.DiscardHandler), Files: files, Used: func(_ context.Context, u ctl.User, f Fetch) error {
 		mu.Lock()
 		defer mu.Unlock()
-		p.used = append(p.used, u.Name+" "+source.String()+" "+agent)
+		p.used = append(p.used, u.Name+" "+f.Source.String()+" "+f.Agent)
 		return nil
 	}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	p.Handle(p.mux)
+	p.desk = http.NewServeMux()
+	p.HandlePhones(p.desk)
 	t.Cleanup(func() { p.Close() })
 	return p
 }
@@ -291,7 +332,7 @@ func TestNeitherTokenNorCredentialIsOnDisk(t *testing.T) {
 func TestUsedCanStopTheAnswer(t *testing.T) {
 	t.Parallel()
 	p := start(t)
-	p.cfg.Used = func(context.Context, ctl.User, netip.Addr, string) error { return errors.New("no audit") }
+	p.cfg.Used = func(context.Context, ctl.User, Fetch) error { return errors.New("no audit") }
 	w := p.fetch(http.MethodGet, p.issue(t, "u1", ""))
 	if w.Code != http.StatusInternalServerError || strings.Contains(w.Body.String(), ha1) {
 		t.Fatalf("%d %s", w.Code, w.Body)

@@ -3,6 +3,7 @@ package provision
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"net/netip"
 
@@ -10,21 +11,49 @@ import (
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
 )
 
-// PathPrefix is where phones come; the token follows.
+// PathPrefix is where phones come; the token, or the name of a file, follows.
 const PathPrefix = "/provision/"
 
-// Handle serves phones on mux. A phone may send X-Linphone-Provisioning; nothing depends on it.
+// caFile is the box's CA, which a phone must trust before it speaks TLS with the box.
+const caFile = "ca.pem"
+
+// Handle serves phones that have a token on mux. A phone may send X-Linphone-Provisioning; nothing
+// depends on it.
 func (p *Provision) Handle(mux *http.ServeMux) {
+	mux.HandleFunc("GET "+PathPrefix+"{token}", p.serveToken)
+}
+
+// HandlePhones serves desk phones as well: who comes here is in a zone that may fetch settings.
+func (p *Provision) HandlePhones(mux *http.ServeMux) {
+	mux.HandleFunc("GET "+PathPrefix+caFile, p.serveCA)
 	mux.HandleFunc("GET "+PathPrefix+"{token}", func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Cache-Control", "no-store")
-		doc, err := p.answer(r)
-		if err != nil {
-			p.refuse(w, err)
+		if mac, f := fileOf(r.PathValue("token")); f != formNone {
+			p.servePhone(w, r, mac, f)
 			return
 		}
-		w.Header().Set("Content-Type", "application/xml; charset=utf-8")
-		_, _ = w.Write(doc) // the phone is gone: its user asks for another address
+		p.serveToken(w, r)
 	})
+}
+
+func (p *Provision) serveToken(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Cache-Control", "no-store")
+	doc, err := p.answer(r)
+	if err != nil {
+		p.refuse(w, err)
+		return
+	}
+	w.Header().Set("Content-Type", "application/xml; charset=utf-8")
+	_, _ = w.Write(doc) // the phone is gone: its user asks for another address
+}
+
+func (p *Provision) serveCA(w http.ResponseWriter, r *http.Request) {
+	ca, err := p.cfg.Switch.CA(r.Context())
+	if err != nil {
+		p.refuse(w, err)
+		return
+	}
+	w.Header().Set("Content-Type", "application/x-pem-file")
+	_, _ = io.WriteString(w, ca.PEM) // the phone asks again
 }
 
 // answer takes the token only when everything else is at hand.
@@ -37,28 +66,32 @@ func (p *Provision) answer(r *http.Request) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := p.settings(r.Context(), token, g, r.Host)
+	ha1, err := unseal(token, g)
+	if err != nil {
+		return nil, fmt.Errorf("provisioning of user %s: %w", g.User, err)
+	}
+	s, err := p.settings(r.Context(), g.User, g.Transport, r.Host)
 	if err != nil {
 		return nil, err
 	}
+	s.HA1, s.Files = ha1, p.cfg.Files(r.Host)
 	doc, err := s.encode()
 	if err != nil {
 		return nil, err
 	}
-	source := netip.Addr{}
-	if ap, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
-		source = ap.Addr().Unmap()
-	}
 	if err := p.consume(token); err != nil {
 		return nil, err
 	}
-	return doc, p.cfg.Used(r.Context(), s.User, source, r.UserAgent())
+	return doc, p.cfg.Used(r.Context(), s.User, Fetch{Source: sourceOf(r), Agent: r.UserAgent(), Plain: r.TLS == nil})
 }
 
-func (p *Provision) settings(ctx context.Context, token string, g grant, hostHeader string) (s settings, err error) {
-	if s.HA1, err = unseal(token, g); err != nil {
-		return s, fmt.Errorf("provisioning of user %s: %w", g.User, err)
-	}
+func sourceOf(r *http.Request) netip.Addr {
+	ap, _ := netip.ParseAddrPort(r.RemoteAddr) // of a connection that is none there is no source
+	return ap.Addr().Unmap()
+}
+
+// settings are all but the secret.
+func (p *Provision) settings(ctx context.Context, user, transport, hostHeader string) (s settings, err error) {
 	host, ok := hostOf(hostHeader)
 	if !ok {
 		return s, problem.New(problem.Invalid, "provision.host", "the Host header is no host", "open the address as it was given")
@@ -67,21 +100,20 @@ func (p *Provision) settings(ctx context.Context, token string, g grant, hostHea
 	if err != nil {
 		return s, err
 	}
-	s.User, err = p.cfg.Switch.User(ctx, g.User)
+	s.User, err = p.cfg.Switch.User(ctx, user)
 	if problem.Is(err, problem.Missing) || (err == nil && s.User.Disabled) {
 		return s, errOver()
 	}
 	if err != nil {
 		return s, err
 	}
-	l, ok := listener(st.Listeners, g.Transport)
+	l, ok := listener(st.Listeners, transport)
 	if !ok {
 		return s, problem.New(problem.Unavailable, "provision.transport", "the box does not serve the transport of this address", "ask your administrator for another one")
 	}
 	if bound := l.Address.Addr(); !bound.IsUnspecified() {
 		host = bound.String()
 	}
-	s.Files = p.cfg.Files(hostHeader)
 	s.Domain, s.Host, s.Transport, s.Port = st.Domain, host, l.Transport, l.Address.Port()
 	return s, nil
 }

@@ -50,6 +50,17 @@ type grant struct {
 type Switch interface {
 	Status(ctx context.Context) (ctl.SwitchStatus, error)
 	User(ctx context.Context, id string) (ctl.User, error)
+	AddDevice(ctx context.Context, id string) (ctl.DeviceSecret, error)
+	RemoveDevice(ctx context.Context, id, login string) error
+	CA(ctx context.Context) (ctl.Certificate, error)
+}
+
+// Fetch is how a phone took its settings.
+type Fetch struct {
+	Source netip.Addr
+	Agent  string // what it calls itself
+	MAC    string // of a desk phone; "" when it had an address of its own
+	Plain  bool   // over HTTP, which others on the network can read
 }
 
 // Config says where tokens are kept and who knows the accounts.
@@ -57,26 +68,27 @@ type Config struct {
 	Dir    string
 	Switch Switch
 	// Used is told that a phone took its settings; its error stops the answer.
-	Used func(ctx context.Context, u ctl.User, source netip.Addr, agent string) error
+	Used func(ctx context.Context, u ctl.User, f Fetch) error
 	// Files tells where a phone that reached us at this host, with its port, sends files for
 	// others; "" is nowhere.
 	Files func(host string) string
 	Log   *slog.Logger
 }
 
-// Provision holds the tokens that wait for a phone.
+// Provision holds the tokens that wait for a phone, and the desk phones that are bound.
 type Provision struct {
-	cfg Config
-	db  *store.DB
+	cfg    Config
+	db     *store.DB
+	misses *misses
 }
 
-// New opens the tokens in cfg.Dir. It must be closed.
+// New opens what is kept in cfg.Dir. It must be closed.
 func New(cfg Config) (*Provision, error) {
-	db, err := store.Open(filepath.Join(cfg.Dir, fileName), store.Options{Buckets: []string{bucket}, KeepFreelist: true})
+	db, err := store.Open(filepath.Join(cfg.Dir, fileName), store.Options{Buckets: []string{bucket, phonesBucket}, KeepFreelist: true})
 	if err != nil {
 		return nil, err
 	}
-	return &Provision{cfg: cfg, db: db}, nil
+	return &Provision{cfg: cfg, db: db, misses: newMisses()}, nil
 }
 
 // Close closes the file.
@@ -108,11 +120,11 @@ func (p *Provision) Issue(user, ha1, transport string) (token string, expires ti
 	return token, g.Expires, err
 }
 
-// Revoke ends all tokens of a user.
+// Revoke ends all tokens of a user who is gone, and forgets his phones.
 func (p *Provision) Revoke(user string) error {
 	return p.db.Update(func(tx *bbolt.Tx) error {
 		_, err := sweep(tx.Bucket([]byte(bucket)), func(g grant) bool { return g.User == user })
-		return err
+		return errors.Join(err, dropPhones(tx, user))
 	})
 }
 

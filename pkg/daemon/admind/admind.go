@@ -46,6 +46,8 @@ type Config struct {
 	DataDir   string // of ours alone
 	Bind      string // address of the page; "" is every address
 	Port      uint16 // of the page; 0 takes any that is free
+	Phones    uint16 // port where phones fetch their settings, and nothing else is served; 0 is none
+	Plain     uint16 // the same over HTTP, for phones that trust no box; 0 is none
 	TokenFile string // where an API token of role owner is written; "" for none
 	Scanner   string // program, with its arguments, that looks at each file that users send; "" for none
 	Root      string // of the image's files
@@ -81,8 +83,9 @@ type Daemon struct {
 
 	developmentKeys bool
 
-	mu   sync.Mutex // guards port
-	port uint16     // of the page, once it listens
+	mu     sync.Mutex // guards what follows
+	port   uint16     // of the page, once it listens
+	phones phonePorts
 }
 
 // New returns the daemon.
@@ -207,12 +210,12 @@ func (d *Daemon) stored(batch []record.Envelope) {
 
 // alarms are what an admin must hear of from us.
 func (d *Daemon) alarms() []ctl.Alarm {
-	return slices.Concat(d.archive.Alarms(), d.files.Alarms(), d.sounds.Alarms(), d.hooks.Alarms(), d.updateAlarms(), d.troubleAlarms(), d.crashAlarms())
+	return slices.Concat(d.archive.Alarms(), d.files.Alarms(), d.sounds.Alarms(), d.hooks.Alarms(), d.updateAlarms(), d.troubleAlarms(), d.crashAlarms(), d.phoneAlarms())
 }
 
 // provisioned writes down that a phone took the settings of a user.
-func (d *Daemon) provisioned(ctx context.Context, u ctl.User, source netip.Addr, agent string) error {
-	return d.api.NoteProvisioned(ctx, u, source, agent)
+func (d *Daemon) provisioned(ctx context.Context, u ctl.User, f provision.Fetch) error {
+	return d.api.NoteProvisioned(ctx, u, f)
 }
 
 // Run serves until ctx ends, and returns when all that it started has stopped. The archive ends
@@ -231,6 +234,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 			return ctl.Serve(ctx, d.cfg.socket("admin"), d.ownSocket(), d.cfg.Log)
 		},
 		func(ctx context.Context) error { return d.servePage(ctx, ln) },
+		d.servePhones, d.servePlain,
 		d.tellReady,
 	)
 	stopBack()
@@ -266,10 +270,13 @@ func (d *Daemon) ownSocket() http.Handler {
 		d.sounds.Handle(mux)
 	}
 	d.updateRoutes(mux)
+	d.api.HandleDeskPhones(mux)
 	ctl.Handle(mux, "GET /v1/status", func(r *http.Request, _ ctl.None) (ctl.AdminStatus, error) {
-		return ctl.AdminStatus{
+		st := ctl.AdminStatus{
 			Version: d.cfg.Version, Started: d.started, SetUp: d.auth.SetUp(), Page: d.pageAddress(r.Context()), Alarms: d.alarms(),
-		}, nil
+		}
+		st.Provision, st.PlainProvision = d.phonePorts()
+		return st, nil
 	})
 	return mux
 }

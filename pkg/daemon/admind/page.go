@@ -102,9 +102,15 @@ func (d *Daemon) leave(ln net.Listener) error {
 
 // servePage serves until ctx ends, then waits a moment for answers that are on their way.
 func (d *Daemon) servePage(ctx context.Context, ln net.Listener) error {
-	srv := &http.Server{
-		Handler:           d.pageHandler(),
-		TLSConfig:         d.cert.TLSConfig(), // the server adds its protocols
+	srv := d.server(ctx, d.pageHandler())
+	srv.TLSConfig = d.cert.TLSConfig() // the server adds its protocols
+	return serve(ctx, srv, newLimited(ln))
+}
+
+// server returns one with the bounds of the page.
+func (d *Daemon) server(ctx context.Context, handler http.Handler) *http.Server {
+	return &http.Server{
+		Handler:           handler,
 		ReadHeaderTimeout: headerTimeout,
 		WriteTimeout:      writeTimeout,
 		IdleTimeout:       idleTimeout,
@@ -113,6 +119,10 @@ func (d *Daemon) servePage(ctx context.Context, ln net.Listener) error {
 		ErrorLog:          slog.NewLogLogger(d.cfg.Log.Handler(), slog.LevelDebug), // of strangers' handshakes
 		BaseContext:       func(net.Listener) context.Context { return ctx },
 	}
+}
+
+// serve serves until ctx ends, over TLS if the server has a certificate.
+func serve(ctx context.Context, srv *http.Server, ln net.Listener) error {
 	ended := make(chan error, 1)
 	go func() {
 		<-ctx.Done()
@@ -124,8 +134,12 @@ func (d *Daemon) servePage(ctx context.Context, ln net.Listener) error {
 		}
 		ended <- nil
 	}()
-	if err := srv.ServeTLS(newLimited(ln), "", ""); !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("serve the page: %w", err)
+	begin := srv.Serve
+	if srv.TLSConfig != nil {
+		begin = func(ln net.Listener) error { return srv.ServeTLS(ln, "", "") }
+	}
+	if err := begin(ln); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve on %s: %w", ln.Addr(), err)
 	}
 	return <-ended
 }

@@ -94,7 +94,7 @@ func New(cfg Config, n *notify.Notifier, handed map[string][]int, log *slog.Logg
 	}
 	return &Daemon{
 		cfg: cfg, log: log, notify: n, handed: handed, started: time.Now(), pool: pool, tones: plan, turn: server,
-		kernel: kernel{routes: offload.NewRoutes()},
+		kernel: kernel{routes: offload.NewRoutes(), net: ctl.NewNet(cfg.Net)},
 	}, nil
 }
 

@@ -35,7 +35,7 @@ type Config struct {
 	Manage  bool   // the network is ours; else plans are made and nothing is applied
 	Resolv  string // file with the name servers that programs ask, written if Manage; "" for none
 	Version string
-	Offload string // how the kernel passes media on: one of package ingress' ways, or OffloadOff, as is empty
+	Offload string // how the kernel passes media on: one of package ingress' ways, OffloadNftables or OffloadOff, as is empty
 	Notify  *notify.Notifier
 	Handed  map[string][]int // by the supervisor; Run owns them
 	Log     *slog.Logger
@@ -142,6 +142,7 @@ func (d *Daemon) handler() http.Handler {
 		return links, nil
 	})
 	ctl.HandleFDs(mux, "GET /v1/media-maps", d.offload.give)
+	ctl.Handle(mux, "POST /v1/media-flows", d.pass)
 	ctl.Stream(mux, "GET /v1/events", d.events)
 	d.firewallRoutes(mux)
 	d.networkRoutes(mux)

@@ -100,6 +100,7 @@ func (d *Daemon) networkRoutes(mux *http.ServeMux) {
 		return m.Revision(number)
 	})
 	ctl.Handle(mux, "GET /v1/network/tunnels", func(*http.Request, ctl.None) ([]ctl.NetTunnel, error) { return d.tunnels() })
+	ctl.Handle(mux, "POST /v1/network/tunnels/{link}/peers", d.makePeer)
 	ctl.Handle(mux, "POST /v1/network/propose", func(r *http.Request, p ctl.NetProposal) (ctl.NetPlan, error) {
 		return m.Propose(r.Context(), p)
 	})

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -15,28 +16,33 @@ import (
 	"github.com/coraltele/sanchar/pkg/platform/ctl"
 )
 
-// OffloadOff is what Config.Offload is to leave all media to mediad's sockets.
-const OffloadOff = "off"
+// What Config.Offload can be besides the ways of package ingress.
+const (
+	OffloadOff      = "off"      // all media comes to mediad's sockets
+	OffloadNftables = "nftables" // the packet filter passes it on: what auto takes where no program can be had
+)
 
 // mapsName is what the maps are left with the supervisor under.
 const mapsName = "media-maps"
 
 // offloader makes the kernel able to pass media on: it holds the maps and keeps the program attached to
-// the interfaces. What is passed on, mediad says by the maps.
+// the interfaces. What is passed on, mediad says by the maps; if there can be no program, by verbs.
 type offloader struct {
-	mu    sync.Mutex // guards what follows
-	maps  *offload.Maps
-	hooks *ingress.Hooks
-	state ctl.NetOffload
+	mu     sync.Mutex // guards what follows
+	maps   *offload.Maps
+	hooks  *ingress.Hooks
+	filter *mediaFilter // nil: there is the program, or nothing
+	links  []ctl.Link   // as last seen
+	state  ctl.NetOffload
 }
 
 func checkOffload(way string) error {
 	switch way {
-	case "", OffloadOff, ingress.Auto, ingress.TCX, ingress.Clsact:
+	case "", OffloadOff, OffloadNftables, ingress.Auto, ingress.TCX, ingress.Clsact:
 		return nil
 	}
 	return problem.Fields("net.offload", []problem.Fault{{
-		Path: "offload", Value: way, Rule: "auto, tcx, clsact or off", Cure: "use auto: it is the best that the kernel has",
+		Path: "offload", Value: way, Rule: "auto, tcx, clsact, nftables or off", Cure: "use auto: it is the best that the kernel has",
 	}})
 }
 
@@ -45,21 +51,37 @@ func (o *offloader) begin(cfg Config) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.state = ctl.NetOffload{Way: OffloadOff, Why: "it was not asked for"}
-	if cfg.Offload == OffloadOff || cfg.Offload == "" {
-		o.dropLocked(cfg)
+	var err error
+	switch cfg.Offload {
+	case OffloadOff, "":
+		dropHanded(cfg, "")
 		return
+	case OffloadNftables:
+		dropHanded(cfg, "")
+		err = o.openFilterLocked("it was asked for")
+	default:
+		if err = o.loadLocked(cfg); err == nil {
+			o.state = ctl.NetOffload{Way: o.hooks.Way()}
+			return
+		}
+		if cfg.Offload == ingress.Auto {
+			cfg.Log.Info("the kernel takes no program for media: the packet filter is used", "err", err)
+			err = errors.Join(err, o.openFilterLocked(err.Error()))
+		}
 	}
-	if err := o.loadLocked(cfg); err != nil {
+	if o.filter == nil {
 		o.state.Why = err.Error()
 		cfg.Log.Warn("the kernel passes no media on", "err", err)
-		return
 	}
-	o.state = ctl.NetOffload{Way: o.hooks.Way()}
 }
 
-// dropLocked gives up what a process before us left: without its last descriptor a link is gone.
-func (o *offloader) dropLocked(cfg Config) {
+// dropHanded gives up what a process before us left, by the begin of its name: without its last descriptor a
+// link is gone.
+func dropHanded(cfg Config, prefix string) {
 	for name, fds := range cfg.Handed {
+		if !strings.HasPrefix(name, prefix) {
+			continue
+		}
 		for _, fd := range fds {
 			_ = unix.Close(fd) // nobody uses it
 		}
@@ -69,14 +91,22 @@ func (o *offloader) dropLocked(cfg Config) {
 	}
 }
 
+// loadLocked makes the program ready, or leaves nothing behind.
 func (o *offloader) loadLocked(cfg Config) error {
 	maps, err := takeMaps(cfg)
 	if err != nil {
+		dropHanded(cfg, ingress.NamePrefix)
 		return err
 	}
 	program, err := offload.Load(maps)
+	if err == nil && cfg.Offload == ingress.Auto {
+		if err = ingress.Probe(program); err != nil {
+			err = errors.Join(err, program.Close())
+		}
+	}
 	if err != nil {
-		return errors.Join(err, maps.Close())
+		dropHanded(cfg, ingress.NamePrefix)
+		return errors.Join(err, maps.Close(), cfg.Notify.Forget(mapsName))
 	}
 	links := map[string][]int{}
 	for name, fds := range cfg.Handed {
@@ -113,15 +143,22 @@ func takeMaps(cfg Config) (offload.Maps, error) {
 
 // followLinks keeps the program attached to all interfaces until ctx ends.
 func (d *Daemon) followLinks(ctx context.Context) {
+	count := time.NewTicker(countTime)
+	defer count.Stop()
 	for {
 		links, changed := d.monitor.Links()
 		if links != nil {
 			d.offload.attach(links, d.cfg)
 		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-changed:
+		for same := true; same; {
+			select {
+			case <-ctx.Done():
+				return
+			case <-changed:
+				same = false
+			case <-count.C:
+				d.offload.count(d.cfg)
+			}
 		}
 	}
 }
@@ -129,10 +166,12 @@ func (d *Daemon) followLinks(ctx context.Context) {
 func (o *offloader) attach(links []ctl.Link, cfg Config) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.links = links
 	if o.hooks == nil {
 		if err := ingress.Remove(links); err != nil {
 			cfg.Log.Warn("a program that a process before this one left is still attached", "err", err)
 		}
+		o.followFilterLocked(cfg)
 		return
 	}
 	names, err := o.hooks.Follow(links)
@@ -153,24 +192,34 @@ func (o *offloader) status() ctl.NetOffload {
 	return o.state
 }
 
-// give hands the maps out.
+// give hands out the maps, or the file of counters.
 func (o *offloader) give(give func(out any, fds []int) error) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.maps == nil {
-		return problem.New(problem.Unavailable, "net.offload", fmt.Sprintf("the kernel passes no media on: %s", o.state.Why),
-			"nothing needs to be done: mediad relays the media itself")
+	switch {
+	case o.filter != nil:
+		return give(o.state, []int{o.filter.file.FD()})
+	case o.maps != nil:
+		return give(o.state, o.maps.FDs())
 	}
-	return give(o.state, o.maps.FDs())
+	return o.noneLocked()
+}
+
+func (o *offloader) noneLocked() error {
+	return problem.New(problem.Unavailable, "net.offload", fmt.Sprintf("the kernel passes no media on: %s", o.state.Why),
+		"nothing needs to be done: mediad relays the media itself")
 }
 
 func (o *offloader) close() error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.maps == nil {
-		return nil
+	var err error
+	if o.maps != nil {
+		err = errors.Join(o.hooks.Close(), o.maps.Close())
 	}
-	err := errors.Join(o.hooks.Close(), o.maps.Close())
-	o.maps, o.hooks = nil, nil
+	if o.filter != nil {
+		err = errors.Join(err, o.filter.close())
+	}
+	o.maps, o.hooks, o.filter = nil, nil, nil
 	return err
 }

@@ -98,9 +98,19 @@ func (d *Daemon) userRoutes(mux *http.ServeMux) {
 	ctl.Handle(mux, "POST /v1/users/{id}/secret", func(r *http.Request, in ctl.Secret) (ctl.UserWithSecret, error) {
 		u, err := d.users.ResetSecret(r.PathValue("id"), in)
 		if err == nil {
-			d.devices.RemoveUser(u.ID) // who has the old secret must not go on
+			d.devices.RemoveDevice(u.ID, "") // who has the old secret must not go on
 		}
 		return u, err
+	})
+	ctl.Handle(mux, "POST /v1/users/{id}/devices", func(r *http.Request, _ ctl.None) (ctl.DeviceSecret, error) {
+		return d.users.AddDevice(r.PathValue("id"))
+	})
+	ctl.Handle(mux, "DELETE /v1/users/{id}/devices/{login}", func(r *http.Request, _ ctl.None) (ctl.None, error) {
+		err := d.users.RemoveDevice(r.PathValue("id"), r.PathValue("login"))
+		if err == nil {
+			d.devices.RemoveDevice(r.PathValue("id"), r.PathValue("login"))
+		}
+		return ctl.None{}, err
 	})
 	ctl.Handle(mux, "POST /v1/users/import", func(r *http.Request, _ ctl.None) (ctl.ImportResult, error) {
 		return d.users.Import(r.Body, r.URL.Query().Get("check") != "")

@@ -1,11 +1,11 @@
 package offload
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/netip"
 	"sync"
-	"unsafe"
 
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
@@ -21,11 +21,11 @@ type Flow struct {
 	DSCP uint8
 }
 
-// Kernel is mediad's end: it tells the program what to pass on. Its methods may be called from any
+// Kernel is mediad's end of the program: it tells it what to pass on. Its methods may be called from any
 // goroutine and never wait.
 type Kernel struct {
+	counters
 	maps   Maps
-	memory []byte // the slots
 	routes *Routes
 
 	mu   sync.Mutex // guards what follows; held for a system call on a map
@@ -40,39 +40,11 @@ func Open(m Maps, routes *Routes) (*Kernel, error) {
 	if err != nil {
 		return nil, fmt.Errorf("counters of media flows: %w", err)
 	}
-	k := &Kernel{maps: m, memory: memory, routes: routes, used: map[key]*bypass{}}
-	for i := range uint32(MaxFlows) {
-		k.free = append(k.free, i)
-	}
-	return k, nil
+	return &Kernel{counters: counters{memory}, maps: m, routes: routes, free: allSlots(), used: map[key]*bypass{}}, nil
 }
-
-// mapped is the length of all slots.
-const mapped = int(slotSize) * MaxFlows
 
 // Maps returns what the kernel works with.
 func (k *Kernel) Maps() Maps { return k.maps }
-
-// Passed returns what was counted for a bypass of which p is known.
-func (k *Kernel) Passed(p relay.Passed) relay.Passed {
-	if p.Slot == 0 || p.Slot > MaxFlows {
-		return p
-	}
-	return k.slot(p.Slot - 1).passed(p)
-}
-
-func (k *Kernel) slot(i uint32) *Slot {
-	return (*Slot)(unsafe.Pointer(&k.memory[i*slotSize]))
-}
-
-// passed returns the counts of a slot, for what they are known as. The program may count meanwhile: the
-// numbers are those of some moment each.
-func (s *Slot) passed(as relay.Passed) relay.Passed {
-	return relay.Passed{
-		Slot: as.Slot, Rate: as.Rate, Formats: as.Formats, Packets: s.Packets, Bytes: s.Bytes, Strangers: s.Strangers, Last: int64(s.Last),
-		Highest: s.Highest, Transit: s.Transit, Jitter: s.Jitter, JitterSum: s.JitterSum, Timed: s.Timed,
-	}
-}
 
 // Clear makes the kernel pass nothing on: what a mediad before us told it.
 func (k *Kernel) Clear() error {
@@ -90,43 +62,14 @@ func (k *Kernel) Clear() error {
 	return errors.Join(errs...)
 }
 
-// ErrNoRoute says that it is not known how a flow's party is reached, or that it is not in a way that
-// the kernel could use.
-var ErrNoRoute = errors.New("no route that the kernel could use")
-
-var errFull = errors.New("no slot is free")
-
 // Find looks for the routes that a flow needs, unless it is known how that ended.
-func (k *Kernel) Find(f *Flow) error {
-	var errs []error
-	for _, w := range f.ways() {
-		if _, ok := k.routes.known(w); !ok {
-			_, err := k.routes.find(w)
-			errs = append(errs, err)
-		}
-	}
-	return errors.Join(errs...)
-}
-
-// ways are to the peer, and to the other party.
-func (f *Flow) ways() [2]way {
-	return [2]way{{f.Local.Addr(), f.Peer.Addr()}, {f.From.Addr(), f.To.Addr()}}
-}
-
-func (k *Kernel) find(f *Flow) (in, out Route, err error) {
-	ways := f.ways()
-	in, errIn := k.routes.find(ways[0])
-	out, errOut := k.routes.find(ways[1])
-	return in, out, errors.Join(errIn, errOut)
-}
+func (k *Kernel) Find(f *Flow) error { return k.routes.findOf(f) }
 
 // Start makes the kernel pass a flow on. It looks for no routes: Routes must know them.
 func (k *Kernel) Start(f Flow) (relay.Bypass, error) {
-	ways := f.ways()
-	in, okIn := k.routes.known(ways[0])
-	out, okOut := k.routes.known(ways[1])
-	if !okIn || !okOut || in.Ifindex == 0 || out.Ifindex == 0 {
-		return nil, ErrNoRoute
+	in, out, err := k.routes.knownOf(&f)
+	if err != nil {
+		return nil, err
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -184,6 +127,12 @@ func (b *bypass) Passed() relay.Passed {
 	return b.kernel.slot(b.slot).passed(relay.Passed{Slot: b.slot + 1, Rate: b.flow.Start.Rate, Formats: b.flow.Start.Formats})
 }
 
+// Begun is since when it was made.
+func (b *bypass) Begun() (at int64, ok bool) { return 0, true }
+
+// Over is true: taking a flow from the kernel is one step.
+func (b *bypass) Over() bool { return true }
+
 // Close takes the flow from the kernel.
 func (b *bypass) Close() {
 	k := b.kernel
@@ -215,7 +164,7 @@ func (k *Kernel) Reroute() error {
 	k.mu.Unlock()
 	var errs []error
 	for _, b := range all {
-		in, out, err := k.find(&b.flow)
+		in, out, err := k.routes.lookOf(&b.flow)
 		errs = append(errs, k.reroute(b, in, out, err))
 	}
 	return errors.Join(errs...)
@@ -235,6 +184,12 @@ func (k *Kernel) reroute(b *bypass, in, out Route, err error) error {
 	}
 	return nil
 }
+
+// Deferred is false: the program does at once what it is told.
+func (k *Kernel) Deferred() bool { return false }
+
+// Settle has nothing to wait for.
+func (k *Kernel) Settle(context.Context) {}
 
 // Close lets go of the maps. The program goes on with what it was told.
 func (k *Kernel) Close() error { return errors.Join(unix.Munmap(k.memory), k.maps.Close()) }

@@ -17,6 +17,7 @@ import (
 // Route is how an address is reached.
 type Route struct {
 	Ifindex, MTU uint32
+	Longest      uint32     // packet that may come by the interface: its own MTU, whatever the route's is
 	NextHop      netip.Addr // the address itself on a link of ours
 }
 
@@ -69,6 +70,47 @@ func (r *Routes) find(w way) (Route, error) {
 	return route, err
 }
 
+// ErrNoRoute says that it is not known how a flow's party is reached, or that it is not in a way that
+// the kernel could use.
+var ErrNoRoute = errors.New("no route that the kernel could use")
+
+// ways are to the peer, and to the other party.
+func (f *Flow) ways() [2]way {
+	return [2]way{{f.Local.Addr(), f.Peer.Addr()}, {f.From.Addr(), f.To.Addr()}}
+}
+
+// findOf looks for the routes that a flow needs, unless it is known how that ended.
+func (r *Routes) findOf(f *Flow) error {
+	var errs []error
+	for _, w := range f.ways() {
+		if _, ok := r.known(w); !ok {
+			_, err := r.find(w)
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// lookOf returns the routes of a flow, and asks for those that are not known.
+func (r *Routes) lookOf(f *Flow) (in, out Route, err error) {
+	ways := f.ways()
+	in, errIn := r.find(ways[0])
+	out, errOut := r.find(ways[1])
+	return in, out, errors.Join(errIn, errOut)
+}
+
+// knownOf returns the routes of a flow, if both are known and the kernel can use them: a packet cannot
+// become one of another version of IP.
+func (r *Routes) knownOf(f *Flow) (in, out Route, err error) {
+	ways := f.ways()
+	in, okIn := r.known(ways[0])
+	out, okOut := r.known(ways[1])
+	if !okIn || !okOut || in.Ifindex == 0 || out.Ifindex == 0 || f.Peer.Addr().Is4() != f.To.Addr().Is4() {
+		return in, out, ErrNoRoute
+	}
+	return in, out, nil
+}
+
 // forget makes all be asked again.
 func (r *Routes) forget() {
 	r.mu.Lock()
@@ -93,7 +135,7 @@ func look(from, to netip.Addr) (Route, error) {
 	if got.Via != nil || got.Type != unix.RTN_UNICAST || attrs.EncapType != "ether" || attrs.Flags&net.FlagLoopback != 0 {
 		return Route{}, fmt.Errorf("route from %s to %s by %s: %w", from, to, attrs.Name, ErrNoRoute)
 	}
-	route := Route{Ifindex: uint32(got.LinkIndex), MTU: uint32(attrs.MTU), NextHop: to}
+	route := Route{Ifindex: uint32(got.LinkIndex), MTU: uint32(attrs.MTU), Longest: uint32(attrs.MTU), NextHop: to}
 	if got.MTU > 0 {
 		route.MTU = min(route.MTU, uint32(got.MTU))
 	}

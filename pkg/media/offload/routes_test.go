@@ -58,8 +58,8 @@ func TestRoutes(t *testing.T) {
 		want Route
 		err  error
 	}{
-		{addr("192.0.2.7"), Route{uint32(wire.Attrs().Index), 1400, addr("192.0.2.7")}, nil},
-		{addr("198.51.100.7"), Route{uint32(wire.Attrs().Index), 1300, addr("192.0.2.254")}, nil},
+		{addr("192.0.2.7"), Route{uint32(wire.Attrs().Index), 1400, 1400, addr("192.0.2.7")}, nil},
+		{addr("198.51.100.7"), Route{uint32(wire.Attrs().Index), 1300, 1400, addr("192.0.2.254")}, nil},
 		{addr("192.0.2.1"), Route{}, ErrNoRoute}, // ourselves
 		{addr("127.0.0.9"), Route{}, ErrNoRoute},
 		{addr("203.0.113.1"), Route{}, unix.ENETUNREACH},

@@ -105,3 +105,21 @@ func TestHeard(t *testing.T) {
 		t.Error("wrong")
 	}
 }
+
+// Packets that nobody saw make the loss of the others neither more nor less.
+func TestWhatNobodySawIsNoPartOfTheLoss(t *testing.T) {
+	t.Parallel()
+	st := relay.State{Unseen: 800, Unmeasured: 100}
+	st.In.Packets, st.In.Before = 1000, 5
+	said := &ctl.MediaStream{Kind: "audio", Formats: []ctl.MediaFormat{{Encoding: "PCMU"}}}
+	st.ByFormat[0] = 1000
+	got := Stats(&st, said, func(int64) time.Time { return time.Time{} })
+	if want := stats.MOS("PCMU", 5.0/105, 0, 0); got.Unmeasured != 900 || got.LostIn != 5 || got.MOS != want {
+		t.Errorf("got %+v, want a MOS of %v", got, want)
+	}
+	st.Unseen = 900
+	st.In.Before = 0
+	if got := Stats(&st, said, func(int64) time.Time { return time.Time{} }); got.MOS != 0 {
+		t.Errorf("a MOS of %v of nothing", got.MOS)
+	}
+}

@@ -20,7 +20,7 @@ func Stats(st *relay.State, said *ctl.MediaStream, clock Clock) ctl.StreamStats 
 		JitterIn: st.In.MeanJitter(), JitterOut: st.JitterOut(), RoundTrip: st.RoundTrip,
 		Dropped: st.Strangers, Ignored: st.Ignored, Offloaded: st.Offloaded,
 		FirstPacket: clock(st.First), LastPacket: clock(st.Last),
-		Refused: st.Refused, ZRTP: st.Encrypted,
+		Refused: st.Refused, ZRTP: st.Encrypted, Unmeasured: st.Unmeasured + st.Unseen,
 	}
 	if said == nil {
 		return out
@@ -33,7 +33,7 @@ func Stats(st *relay.State, said *ctl.MediaStream, clock Clock) ctl.StreamStats 
 	if i := st.MostUsed(); i >= 0 && i < len(formats) {
 		out.Codec = formats[i].Encoding
 	}
-	if total := out.PacketsIn + out.LostIn; out.PacketsIn > 0 && said.Kind == "audio" {
+	if total := out.PacketsIn + out.LostIn - min(out.Unmeasured, out.PacketsIn); total > 0 && out.PacketsIn > 0 && said.Kind == "audio" {
 		out.MOS = stats.MOS(out.Codec, float64(out.LostIn)/float64(total), out.JitterIn, out.RoundTrip)
 	}
 	return out

@@ -11,9 +11,13 @@ import (
 type Bypass interface {
 	// Passed returns what was counted since the bypass began, on top of what it began with.
 	Passed() Passed
-	// Close ends it: packets come to the socket again. One that the kernel has in hand may still pass, and
-	// be counted.
+	// Begun returns since when packets pass, 0 for since it was made, and false while none does yet.
+	Begun() (at int64, ok bool)
+	// Close ends it: packets come to the socket again, at once or when Over says so. One that the kernel has
+	// in hand may still pass, and be counted.
 	Close()
+	// Over reports, after Close, whether all has ended and is counted.
+	Over() bool
 	// Release gives up its counts.
 	Release()
 }
@@ -32,7 +36,7 @@ type Passed struct {
 	Timed           uint32
 	JitterSum       uint64 // in 1/16 ticks
 	Rate            uint32 // of the clock that the ticks are of
-	_               uint32
+	Blind           bool   // sequence numbers and times are not seen: Highest is what it would be without loss
 }
 
 // MaxCarried is how many payload types of a stream go by its bypass: those of one clock, of which the
@@ -120,10 +124,20 @@ func (s *Stream) carried() (types, formats [MaxCarried]uint8) {
 // SetBypass begins a bypass that was made by the stream's Plan of this very moment.
 func (s *Stream) SetBypass(b Bypass, now int64) {
 	s.bypass, s.bypassSince = b, now
-	s.loop.bypasses++
+	s.before = known{lost: s.state.In.Lost(), offloaded: s.state.Offloaded, unmeasured: s.state.Unmeasured}
 	p := b.Passed() // the kernel may have counted already: that is new
-	s.state.Passed = Passed{Slot: p.Slot, Formats: p.Formats, Rate: p.Rate}
+	s.state.Passed = Passed{Slot: p.Slot, Formats: p.Formats, Rate: p.Rate, Blind: p.Blind}
 }
+
+// TakeBack is EndBypass before a change that must not wait for it later: there is no other bypass until
+// then.
+func (s *Stream) TakeBack(until int64) {
+	s.EndBypass()
+	s.noBypassUntil = max(s.noBypassUntil, until)
+}
+
+// known is what of a stream's account is sure whatever becomes of its bypass.
+type known struct{ lost, offloaded, unmeasured uint64 }
 
 // EndBypass takes the stream back: from here on its packets come to the socket.
 func (s *Stream) EndBypass() {
@@ -133,21 +147,30 @@ func (s *Stream) EndBypass() {
 	s.bypass.Close()
 	s.catchUp()
 	s.past, s.bypass = s.bypass, nil
-	s.loop.bypasses--
 }
 
 // DropBypass is EndBypass where whoever makes bypasses goes too.
 func (s *Stream) DropBypass() {
 	s.EndBypass()
-	s.settlePast()
+	s.settlePast(true)
 }
 
-// settlePast counts the last packets of a bypass that has ended, and gives it up.
-func (s *Stream) settlePast() {
+// settlePast counts the last packets of a bypass that has ended, and gives it up. If it must, it does so
+// before all is counted: then nobody knows what was lost since it began.
+func (s *Stream) settlePast(must bool) {
 	if s.past == nil {
 		return
 	}
+	over := s.past.Over()
+	if !over && !must {
+		return
+	}
 	s.catchUp()
+	if !over {
+		s.state.breakOff()
+		s.state.In.Before = s.before.lost
+		s.state.Unmeasured = s.before.unmeasured + s.state.Offloaded - s.before.offloaded
+	}
 	s.past.Release()
 	s.past = nil
 	s.state.Passed = Passed{}
@@ -182,7 +205,9 @@ func (s *Stream) catchUp() {
 // should have had it, then it is of no use: it is given up for a while.
 func (s *Stream) stray(ssrc uint32, format uint8, now int64) {
 	s.catchUp()
-	if ssrc == s.state.In.SSRC && (format == 0 || s.terms.Formats[format-1].Untimed || now-s.bypassSince < int64(strayTime)) {
+	since, begun := s.bypass.Begun()
+	early := !begun || now-max(since, s.bypassSince) < int64(strayTime)
+	if ssrc == s.state.In.SSRC && (format == 0 || s.terms.Formats[format-1].Untimed || early) {
 		return
 	}
 	s.EndBypass()
@@ -190,8 +215,19 @@ func (s *Stream) stray(ssrc uint32, format uint8, now int64) {
 	s.strays = min(s.strays+1, 8)
 }
 
-// Bypasses returns how many streams have one. It is called inside Do.
-func (l *Loop) Bypasses() int { return l.bypasses }
+// Bypasses returns how many streams have one that has begun. It is called inside Do.
+func (l *Loop) Bypasses() (n int) {
+	for i := range l.ears {
+		e := l.ears[i].end
+		if e == nil || e.rtcp || e.stream.bypass == nil {
+			continue
+		}
+		if _, begun := e.stream.bypass.Begun(); begun {
+			n++
+		}
+	}
+	return n
+}
 
 // Add counts what a bypass passed on since the state last heard of it, and returns the packets.
 func (st *State) Add(p Passed) (packets uint64) {
@@ -206,8 +242,10 @@ func (st *State) Add(p Passed) (packets uint64) {
 	st.BytesIn += p.Bytes - old.Bytes
 	st.Strangers += uint64(p.Strangers - old.Strangers)
 	st.Offloaded += packets
-	if packets > 0 {
+	if packets > 0 || p.Blind { // which may know more of the time than of the packets
 		st.Last = max(st.Last, p.Last)
+	}
+	if packets > 0 {
 		st.receive(packets, p)
 	}
 	st.Passed = p
@@ -217,6 +255,10 @@ func (st *State) Add(p Passed) (packets uint64) {
 // receive adds to the account of what came in.
 func (st *State) receive(packets uint64, p Passed) {
 	in, old := &st.In, &st.Passed
+	if p.Blind {
+		st.Unseen += packets
+		in.Rate = 0 // the time of the last packet is not known
+	}
 	in.Packets += packets
 	in.Received += uint32(packets)
 	if int32(p.Highest-in.Highest) > 0 {
@@ -227,4 +269,27 @@ func (st *State) receive(packets uint64, p Passed) {
 		in.Timed += uint64(timed)
 		in.JitterSum += (p.JitterSum - old.JitterSum) * (1e9 / 16) / uint64(p.Rate)
 	}
+}
+
+// sequence counts a packet that came to the socket. If it goes on where packets passed unseen, it tells
+// what was lost of them.
+func (st *State) sequence(ssrc uint32, seq uint16) {
+	base := st.In.Base
+	st.In.Packet(ssrc, seq)
+	switch {
+	case st.Unseen == 0:
+	case st.In.Base != base || !st.In.Started:
+		st.Unmeasured += st.Unseen
+		st.Unseen = 0
+	case uint16(st.In.Highest) == seq:
+		st.Unseen = 0
+	}
+}
+
+// breakOff makes a new run of sequence numbers begin: what comes next was not seen from the start, so
+// nothing before it counts as lost.
+func (st *State) breakOff() {
+	st.In.Break()
+	st.Unmeasured += st.Unseen
+	st.Unseen = 0
 }

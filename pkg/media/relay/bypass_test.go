@@ -14,11 +14,16 @@ type road struct {
 	passed Passed
 	closed int
 	freed  int
+	early  bool // it has not begun
+	slow   bool // it does not end at once
 }
 
 func (r *road) Passed() Passed { return r.passed }
 func (r *road) Close()         { r.closed++ }
 func (r *road) Release()       { r.freed++ }
+func (r *road) Over() bool     { return !r.slow }
+
+func (r *road) Begun() (int64, bool) { return 0, !r.early }
 
 // wait makes a packet wait in a stream's socket while its loop cannot take it.
 func wait(t *testing.T, s *Stream) {
@@ -113,10 +118,15 @@ func TestChangesTakeAStreamBack(t *testing.T) {
 			for _, p := range []*phone{a, b} { // whichever of the two it is
 				var ra, rb road
 				do(t, l, func(int64) {
+					rb.early = true
 					a.stream.SetBypass(&ra, now)
 					b.stream.SetBypass(&rb, now)
-					if l.Bypasses() != 2 {
-						t.Errorf("%d bypasses", l.Bypasses())
+					begun := 1
+					if a.stream.detached { // by the first of the two
+						begun = 0
+					}
+					if l.Bypasses() != begun {
+						t.Errorf("%d bypasses have begun", l.Bypasses())
 					}
 					change(p.stream)
 					if ra.closed != 1 || rb.closed != 1 || l.Bypasses() != 0 {
@@ -238,4 +248,73 @@ func TestSilenceEndsABypass(t *testing.T) {
 			t.Error("not taken back from a party that is silent")
 		}
 	})
+}
+
+// A bypass that begins later, and ends later, takes nothing from the socket before and gives up nothing
+// until all is counted.
+func TestABypassThatTakesAWhile(t *testing.T) {
+	t.Parallel()
+	l, a, b, _ := talking(t, "22")
+	r := &road{early: true, slow: true, passed: Passed{Slot: 3, Formats: [MaxCarried]uint8{1}, Rate: 8000, Blind: true, Highest: a.state().In.Highest}}
+	do(t, l, func(now int64) { a.stream.SetBypass(r, now-int64(time.Second)) })
+	write(t, a.rtp, a.ours[0], a.packet("x"))
+	hear(t, b.rtp)
+	if a.state(); r.closed != 0 {
+		t.Error("a packet that came before it began ended it")
+	}
+	r.early = false
+	write(t, a.rtp, a.ours[0], a.packet("x"))
+	hear(t, b.rtp)
+	do(t, l, func(now int64) {
+		if r.closed != 1 {
+			t.Error("a packet that missed it did not end it")
+		}
+		a.stream.noBypassUntil = 0
+		a.stream.Tend(now + int64(time.Second))
+		if _, ok := a.stream.Plan(now + int64(time.Second)); ok || r.freed != 0 {
+			t.Errorf("another one, or freed %d times, before it was over", r.freed)
+		}
+		r.slow = false
+		a.stream.Tend(now + int64(time.Second))
+		if r.freed != 1 || !a.stream.State().In.Started {
+			t.Errorf("freed %d times, %+v", r.freed, a.stream.State())
+		}
+		a.stream.TakeBack(now + int64(time.Minute))
+		if _, ok := a.stream.Plan(now + int64(time.Second)); ok {
+			t.Error("another one though a change is under way")
+		}
+	})
+}
+
+// What is lost among packets that nobody saw is known when the next one comes to the socket, and never
+// if it is not known how many there were.
+func TestLossWhereNobodySaw(t *testing.T) {
+	t.Parallel()
+	for _, slow := range []bool{false, true} {
+		l, a, b, _ := talking(t, "23")
+		before := a.state()
+		r := &road{slow: slow, passed: Passed{Slot: 3, Formats: [MaxCarried]uint8{1}, Rate: 8000, Blind: true, Highest: before.In.Highest}}
+		do(t, l, func(now int64) { a.stream.SetBypass(r, now) })
+		const passed, lost = 5000, 7
+		r.passed.Packets[0], r.passed.Highest = passed, before.In.Highest+passed
+		if st := a.state(); st.Unseen != passed || st.In.Lost() != before.In.Lost() || st.In.Packets != before.In.Packets+passed {
+			t.Errorf("while it passes: %+v", st)
+		}
+		r.passed.Last = before.Last + int64(time.Hour)
+		if st := a.state(); st.Last != r.passed.Last || st.Unseen != passed {
+			t.Errorf("it is known to be heard: %+v", st)
+		}
+		do(t, l, func(int64) { a.stream.EndBypass() })
+		a.seq += passed + lost
+		write(t, a.rtp, a.ours[0], a.packet("x"))
+		hear(t, b.rtp)
+		do(t, l, func(int64) { a.stream.DropBypass() }) // who makes bypasses has gone since
+		st := a.state()
+		if slow && (st.In.Lost() != before.In.Lost() || st.Unmeasured != passed || st.Unseen != 0) {
+			t.Errorf("after an end of which not all is known: %+v", st)
+		}
+		if !slow && (st.In.Lost() != before.In.Lost()+lost || st.Unmeasured != 0 || st.Unseen != 0) {
+			t.Errorf("after the end: %+v", st)
+		}
+	}
 }

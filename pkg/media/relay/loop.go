@@ -44,16 +44,15 @@ type Loop struct {
 	closed  bool
 	waiting []chan struct{} // who waits for a turn
 
-	burst    *udpio.Burst
-	ears     []ear              // by descriptor
-	heard    int                // ears that have an end
-	bypasses int                // streams that have one
-	ready    [burstSize]*end    // who the burst's datagrams are from
-	outs     [burstSize]*Stream // who they are for; nil for what is no media
-	at       int                // the datagram that is handled next
-	drafts   drafts             // what Send has queued
-	totals   Totals
-	pace     pace
+	burst  *udpio.Burst
+	ears   []ear              // by descriptor
+	heard  int                // ears that have an end
+	ready  [burstSize]*end    // who the burst's datagrams are from
+	outs   [burstSize]*Stream // who they are for; nil for what is no media
+	at     int                // the datagram that is handled next
+	drafts drafts             // what Send has queued
+	totals Totals
+	pace   pace
 
 	// What a wait finds is of the goroutine that runs the loop, also while it is lent.
 	events [burstSize]unix.EpollEvent

@@ -80,7 +80,7 @@ func (l *Loop) rtp(e *end, p header.Packet, from *udpio.Sockaddr, now int64) {
 	}
 	base.bundle.learn(p.SSRC(), s)
 	s.count(p, now)
-	s.state.In.Packet(p.SSRC(), p.Sequence())
+	s.state.sequence(p.SSRC(), p.Sequence())
 	if format != 0 {
 		s.state.ByFormat[format-1]++
 		if f := &s.terms.Formats[format-1]; !f.Untimed {

@@ -39,6 +39,9 @@ type State struct {
 	RoundTrip    time.Duration
 	Offloaded    uint64 // packets of In that a bypass passed on
 	Passed       Passed // what the bypass had counted when it was last looked at
+	// Unseen are packets of In since the last sequence number that was seen; of Unmeasured ones it will
+	// never be known what was lost between them.
+	Unseen, Unmeasured uint64
 }
 
 // Peer is what has been learnt of a peer.

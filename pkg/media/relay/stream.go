@@ -55,6 +55,7 @@ type Stream struct {
 	bypass        Bypass // nil: packets come to the socket
 	past          Bypass // the last one, until its last packets are counted
 	bypassSince   int64
+	before        known // when the bypass began
 	noBypassUntil int64
 	strays        uint8 // bypasses that packets missed
 }
@@ -100,7 +101,7 @@ func (l *Loop) Attach(rtp, rtcp int, state *State) (*Stream, error) {
 // resume takes a state of some time ago: what came since was not lost.
 func (s *Stream) resume(state *State) {
 	s.state = *state
-	s.state.In.Break()
+	s.state.breakOff()
 	for i := range s.state.Secure {
 		s.state.Secure[i].Restart()
 	}
@@ -109,7 +110,7 @@ func (s *Stream) resume(state *State) {
 // Detach ends the stream. Its sockets stay open; who closes them says so by Forget.
 func (s *Stream) Detach() {
 	s.endBypasses()
-	s.settlePast()
+	s.settlePast(true)
 	if s.base == s {
 		s.loop.remove(&s.rtp)
 		s.loop.remove(&s.rtcp)
@@ -125,7 +126,7 @@ func (s *Stream) Loop() *Loop { return s.loop }
 func (s *Stream) SetTerms(t Terms) {
 	s.endBypasses()
 	if len(s.terms.Formats) > 0 && !slices.Equal(s.terms.Formats, t.Formats) {
-		s.settlePast()
+		s.settlePast(true)
 		s.state.ByFormat = [MaxFormats]uint64{} // counted by other formats
 		s.timed = 0
 	}
@@ -162,7 +163,7 @@ func (e *end) say(said netip.AddrPort, source netip.Addr) {
 // when the peer has gone quiet, so that its NAT may have given it another port.
 func (s *Stream) Tend(now int64) {
 	s.catchUp()
-	s.settlePast()
+	s.settlePast(false)
 	if s.base != s {
 		return
 	}

@@ -1,7 +1,9 @@
 package session
 
 import (
+	"context"
 	"errors"
+	"time"
 
 	"github.com/coraltele/sanchar/pkg/media/offload"
 	"github.com/coraltele/sanchar/pkg/media/relay"
@@ -12,7 +14,7 @@ const maxQuestions = 100
 
 // SetKernel makes k pass on what it can, or nobody if it is nil. What another kernel, or k for a process
 // before us, was told is over: the one before can be closed.
-func (t *Table) SetKernel(k *offload.Kernel) error {
+func (t *Table) SetKernel(k offload.Path) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var errs []error
@@ -35,6 +37,34 @@ func (t *Table) dropBypasses(l *relay.Loop) {
 			s.streams(func(_ *leg, _ int, st *stream) { st.relay.DropBypass() })
 		}
 	}
+}
+
+// Times of taking back.
+const (
+	backTime  = time.Second     // in which no other bypass begins: longer than a change takes
+	backLimit = 5 * time.Second // a kernel that takes nothing back for so long is given up by who watches it
+)
+
+// takeBack makes a session's media come to the sockets before a verb changes it, if that takes a while.
+// It takes no lock of ours while it waits.
+func (t *Table) takeBack(id string) {
+	t.mu.Lock()
+	s, k := t.sessions[id], t.kernel
+	if s == nil || k == nil || !k.Deferred() {
+		t.mu.Unlock()
+		return
+	}
+	err := s.loop.Do(func(now int64) {
+		s.streams(func(_ *leg, _ int, st *stream) { st.relay.TakeBack(now + int64(backTime)) })
+	})
+	t.mu.Unlock()
+	if err != nil {
+		t.log.Debug("media does not come back before a change", "session", id, "err", err) // its loop has ended
+		return
+	}
+	ctx, cancel := context.WithTimeout(t.life, backLimit)
+	defer cancel()
+	k.Settle(ctx)
 }
 
 // Reroute tells the kernel how the parties are reached now.

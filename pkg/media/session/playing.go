@@ -33,6 +33,7 @@ func (t *Table) Play(in ctl.MediaPlay) error {
 			return err
 		}
 	}
+	t.takeBack(in.Session)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s, v, err := t.partyLocked(in.Session, in.Leg)
@@ -94,6 +95,7 @@ func (t *Table) Dial(in ctl.MediaDial) error {
 	if err != nil {
 		return err
 	}
+	t.takeBack(in.Session)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s, v, err := t.partyLocked(in.Session, in.Leg)

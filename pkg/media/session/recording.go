@@ -38,6 +38,7 @@ type recording struct {
 
 // Record starts or changes a recording.
 func (t *Table) Record(in ctl.MediaRecord) error {
+	t.takeBack(in.Session)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s, err := t.findLocked(in.Session)

@@ -72,10 +72,10 @@ type Table struct {
 	carried   map[string]carried // by session and leg
 	parts     [beats]map[*session]struct{}
 	nextPart  int
-	kernel    *offload.Kernel // nil: all media comes to the sockets
-	questions []offload.Flow  // whose routes are to be found
-	fixed     []byte          // for records
-	buffer    []byte          // for their states
+	kernel    offload.Path   // nil: all media comes to the sockets
+	questions []offload.Flow // whose routes are to be found
+	fixed     []byte         // for records
+	buffer    []byte         // for their states
 }
 
 // Deps are what a table works with.

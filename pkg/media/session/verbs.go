@@ -14,6 +14,7 @@ func (t *Table) Offer(in ctl.MediaOffer) (ctl.MediaOffered, error) {
 	if err := checkOffer(&in); err != nil {
 		return ctl.MediaOffered{}, err
 	}
+	t.takeBack(in.Session)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s := t.sessions[in.Session]
@@ -51,6 +52,7 @@ func (t *Table) Offer(in ctl.MediaOffer) (ctl.MediaOffered, error) {
 
 // Answer connects two legs, and parts them from whom they were connected with before.
 func (t *Table) Answer(in ctl.MediaAnswer) error {
+	t.takeBack(in.Session)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s, err := t.findLocked(in.Session)
@@ -77,6 +79,7 @@ func (t *Table) Answer(in ctl.MediaAnswer) error {
 
 // Update changes a session whole: all of it happens, or nothing.
 func (t *Table) Update(in ctl.MediaUpdate) (ctl.MediaUpdated, error) {
+	t.takeBack(in.Session)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s, err := t.findLocked(in.Session)
@@ -117,6 +120,7 @@ func (t *Table) Update(in ctl.MediaUpdate) (ctl.MediaUpdated, error) {
 
 // CloseSession ends a session and returns its account.
 func (t *Table) CloseSession(in ctl.MediaClose) (ctl.MediaClosed, error) {
+	t.takeBack(in.Session)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s, err := t.findLocked(in.Session)

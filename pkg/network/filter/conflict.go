@@ -14,8 +14,8 @@ func Conflicts(doc netcfg.Document, facts Facts) (faults []string) {
 	for _, t := range taken(doc, facts) {
 		faults = append(faults, fmt.Sprintf("forward %s takes udp %s, where the box itself serves SIP or media (%s): choose other ports outside", t.forward.Name, t.forward.Ports, t.own))
 	}
-	if facts.Page != 0 && facts.Provision == 0 {
-		faults = append(faults, silentProvision(doc)...)
+	if facts.Page != 0 { // admind was asked
+		faults = append(faults, silentProvision(doc, facts)...)
 	}
 	return faults
 }
@@ -53,12 +53,12 @@ func taken(doc netcfg.Document, facts Facts) (all []takenPorts) {
 	return all
 }
 
-// silentProvision names the zones that may fetch settings of phones but not open the page, which is
-// where the box serves them.
-func silentProvision(doc netcfg.Document) (faults []string) {
+// silentProvision names the zones that may fetch settings of phones where the box serves none.
+func silentProvision(doc netcfg.Document, facts Facts) (faults []string) {
 	for _, z := range doc.Zones {
-		if z.Offers(netcfg.ServeProvision) && !z.Offers(netcfg.ServePage) {
-			faults = append(faults, fmt.Sprintf("zone %s cannot fetch settings of phones: the box serves them on the page's port, which the zone may not reach", z.Name))
+		silent := z.Offers(netcfg.ServeProvision) && facts.Provision == 0 || z.Offers(netcfg.ServePlainProv) && facts.PlainProv == 0
+		if silent {
+			faults = append(faults, fmt.Sprintf("zone %s cannot fetch settings of phones: the box does not serve them now, see its alarms", z.Name))
 		}
 	}
 	return faults

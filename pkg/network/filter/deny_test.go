@@ -23,14 +23,14 @@ type first struct {
 
 // Ports of the box in these tests; that of a packet is none of them.
 const (
-	sipPort, sipsPort, pagePort, settingsPort = 5060, 5061, 443, 8443
-	nobodysPort                               = 31_999
+	sipPort, sipsPort, pagePort, settingsPort, plainPort = 5060, 5061, 443, 8443, 8080
+	nobodysPort                                          = 31_999
 )
 
 func facts() filter.Facts {
 	return filter.Facts{
 		SIPUDP: []uint16{sipPort}, SIPStream: []uint16{sipPort, sipsPort}, Media: ruleset.PortRange{First: 20000, Last: 29999},
-		Page: pagePort, Provision: settingsPort,
+		Page: pagePort, Provision: settingsPort, PlainProv: plainPort,
 	}
 }
 
@@ -112,7 +112,7 @@ func allowed(doc netcfg.Document, p first) bool {
 	case !inZone:
 		return false
 	case p.out == "":
-		offers := map[uint16]netcfg.Service{sipPort: netcfg.ServeSIP, sipsPort: netcfg.ServeSIP, pagePort: netcfg.ServePage, settingsPort: netcfg.ServeProvision, 53: netcfg.ServeDNS}
+		offers := map[uint16]netcfg.Service{sipPort: netcfg.ServeSIP, sipsPort: netcfg.ServeSIP, pagePort: netcfg.ServePage, settingsPort: netcfg.ServeProvision, plainPort: netcfg.ServePlainProv, 53: netcfg.ServeDNS}
 		s, known := offers[p.port]
 		return known && zone.Offers(s)
 	case from.Zone == to.Zone:
@@ -159,7 +159,7 @@ func TestNothingPassesThatTheDocumentDoesNotAllow(t *testing.T) {
 }
 
 func drawFirst(t *rapid.T, doc netcfg.Document, links []string) first {
-	ports := []uint16{nobodysPort, sipPort, sipsPort, pagePort, settingsPort, 53, 22, 20000}
+	ports := []uint16{nobodysPort, sipPort, sipsPort, pagePort, settingsPort, plainPort, 53, 22, 20000}
 	for _, r := range doc.Firewall.Rules {
 		for _, n := range r.Ports {
 			ports = append(ports, n.First, n.Last)

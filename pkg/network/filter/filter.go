@@ -15,11 +15,12 @@ import (
 type Facts struct {
 	SIPUDP    []uint16                  `json:"sip_udp,omitempty"` // ports that switchd listens on
 	SIPStream []uint16                  `json:"sip_stream,omitempty"`
-	Media     ruleset.PortRange         `json:"media,omitzero"`      // that mediad takes its ports from
-	STUN      []uint16                  `json:"stun,omitempty"`      // of mediad: STUN and TURN
-	Page      uint16                    `json:"page,omitempty"`      // of admind's page and API
-	Provision uint16                    `json:"provision,omitempty"` // that phones are set up from
-	Addresses map[string][]netip.Prefix `json:"addresses,omitempty"` // of each link, as they are now
+	Media     ruleset.PortRange         `json:"media,omitzero"`            // that mediad takes its ports from
+	STUN      []uint16                  `json:"stun,omitempty"`            // of mediad: STUN and TURN
+	Page      uint16                    `json:"page,omitempty"`            // of admind's page and API
+	Provision uint16                    `json:"provision,omitempty"`       // that phones are set up from
+	PlainProv uint16                    `json:"plain_provision,omitempty"` // the same over HTTP
+	Addresses map[string][]netip.Prefix `json:"addresses,omitempty"`       // of each link, as they are now
 }
 
 // builder gathers the rules of one ruleset.

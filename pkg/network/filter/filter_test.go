@@ -31,7 +31,7 @@ func load(t testing.TB, file string) (doc netcfg.Document) {
 func open() Facts {
 	return Facts{
 		SIPUDP: []uint16{5060}, SIPStream: []uint16{5060, 5061}, STUN: []uint16{3478}, Media: ruleset.PortRange{First: 20000, Last: 29999},
-		Page: 443, Provision: 8443,
+		Page: 443, Provision: 8443, PlainProv: 8080,
 		Addresses: map[string][]netip.Prefix{"wan1": {netip.MustParsePrefix("198.51.100.7/24"), netip.MustParsePrefix("fe80::7/64")}},
 	}
 }
@@ -75,8 +75,17 @@ func TestConflictsWithWhatTheBoxListensOn(t *testing.T) {
 		t.Errorf("fields are %+v", fields)
 	}
 	faults := Conflicts(doc, facts)
-	if len(faults) != 2 || !strings.Contains(faults[0], "games") || !strings.Contains(faults[1], "sites") {
+	if len(faults) != 3 || !strings.Contains(faults[0], "games") || !strings.Contains(faults[1], "lan") || !strings.Contains(faults[2], "sites") {
 		t.Errorf("faults are %q", faults)
+	}
+	facts, doc.Zones[2].Services = open(), []netcfg.Service{netcfg.ServePlainProv}
+	facts.PlainProv = 0
+	if faults := Conflicts(doc, facts); len(faults) != 1 || !strings.Contains(faults[0], "sites") {
+		t.Errorf("without HTTP: %q", faults)
+	}
+	facts.PlainProv = 8080
+	if faults := Conflicts(doc, facts); len(faults) != 0 {
+		t.Errorf("with it: %q", faults)
 	}
 }
 

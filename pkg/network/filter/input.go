@@ -97,6 +97,9 @@ func (b *builder) services(z zone) (rules []ruleset.Rule) {
 		{netcfg.ServeProvision, func(z zone) []ruleset.Rule {
 			return b.serveWeb(z, "provision", "fetch their settings", b.facts.Provision)
 		}},
+		{netcfg.ServePlainProv, func(z zone) []ruleset.Rule {
+			return b.serveWeb(z, "provision-http", "fetch their settings unprotected", b.facts.PlainProv)
+		}},
 		{netcfg.ServePage, func(z zone) []ruleset.Rule { return b.serveWeb(z, "page", "open the box's page", b.facts.Page) }},
 		{netcfg.ServeWireGuard, b.serveWireGuard},
 	} {
@@ -158,10 +161,9 @@ func (b *builder) bounded(z zone, name string, port ruleset.Statement, each int,
 	return rules
 }
 
-// serveWeb opens a port of the page. A zone that may fetch settings but not open the page needs them
-// served apart: with one port for both it gets neither.
+// serveWeb opens a port of the page, or one of those where phones fetch their settings.
 func (b *builder) serveWeb(z zone, name, what string, port uint16) []ruleset.Rule {
-	if port == 0 || (name == "provision" && port == b.facts.Page) {
+	if port == 0 {
 		return nil
 	}
 	match := ruleset.Ports{Protocol: ruleset.TCP, Side: ruleset.Dst, Ranges: ports(port)}

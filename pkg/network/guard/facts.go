@@ -37,7 +37,7 @@ func (g *Guard) ask(ctx context.Context, old filter.Facts, links []ctl.Link) (fa
 	}
 	admin, adminErr := g.cfg.Admin.Status(ctx)
 	if adminErr == nil && admin.Page != "" {
-		facts.Page = portOf(admin.Page)
+		facts.Page, facts.Provision, facts.PlainProv = portOf(admin.Page), admin.Provision, admin.PlainProvision
 	}
 	if links != nil {
 		facts.Addresses = addresses(links)

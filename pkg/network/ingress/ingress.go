@@ -83,7 +83,7 @@ func (h *Hooks) Follow(links []ctl.Link) (names []string, err error) {
 	there := map[int]bool{}
 	var errs []error
 	for _, l := range links {
-		if !ethernet(l) {
+		if !Ethernet(l) {
 			continue
 		}
 		there[l.Index] = true
@@ -103,8 +103,8 @@ func (h *Hooks) Follow(links []ctl.Link) (names []string, err error) {
 	return names, errors.Join(errs...)
 }
 
-// ethernet reports whether packets come in by l with an Ethernet header.
-func ethernet(l ctl.Link) bool { return !l.Loopback && len(l.MAC) == len("00:00:5e:00:53:00") }
+// Ethernet reports whether packets come in by l with an Ethernet header.
+func Ethernet(l ctl.Link) bool { return !l.Loopback && len(l.MAC) == len("00:00:5e:00:53:00") }
 
 func nameOf(ifindex int) string { return NamePrefix + strconv.Itoa(ifindex) }
 
@@ -147,23 +147,59 @@ const (
 // attachClsact attaches by a classifier that decides itself. It stays until it is replaced: a process
 // after us finds it at the same place.
 func (h *Hooks) attachClsact(ifindex int) error {
-	qdisc := &netlink.GenericQdisc{
-		QdiscAttrs: netlink.QdiscAttrs{LinkIndex: ifindex, Handle: netlink.MakeHandle(0xffff, 0), Parent: netlink.HANDLE_CLSACT},
-		QdiscType:  "clsact",
-	}
-	if err := netlink.QdiscAdd(qdisc); err != nil && !errors.Is(err, unix.EEXIST) {
+	if err := netlink.QdiscAdd(place(ifindex)); err != nil && !errors.Is(err, unix.EEXIST) {
 		return fmt.Errorf("attach by clsact: %w", err)
 	}
-	filter := &netlink.BpfFilter{
-		FilterAttrs: netlink.FilterAttrs{
-			LinkIndex: ifindex, Parent: netlink.HANDLE_MIN_INGRESS, Handle: filterHandle, Priority: filterPriority, Protocol: unix.ETH_P_ALL,
-		},
-		Fd: h.program.FD(), Name: filterName, DirectAction: true,
-	}
-	if err := netlink.FilterReplace(filter); err != nil {
+	if err := netlink.FilterReplace(filter(h.program, ifindex)); err != nil {
 		return fmt.Errorf("attach by clsact: %w", err)
 	}
 	h.filters[ifindex], h.way = true, Clsact
+	return nil
+}
+
+// place is where an interface has its filters.
+func place(ifindex int) netlink.Qdisc {
+	return &netlink.GenericQdisc{
+		QdiscAttrs: netlink.QdiscAttrs{LinkIndex: ifindex, Handle: netlink.MakeHandle(0xffff, 0), Parent: netlink.HANDLE_CLSACT},
+		QdiscType:  "clsact",
+	}
+}
+
+func filter(program *ebpf.Program, ifindex int) netlink.Filter {
+	return &netlink.BpfFilter{
+		FilterAttrs: netlink.FilterAttrs{
+			LinkIndex: ifindex, Parent: netlink.HANDLE_MIN_INGRESS, Handle: filterHandle, Priority: filterPriority, Protocol: unix.ETH_P_ALL,
+		},
+		Fd: program.FD(), Name: filterName, DirectAction: true,
+	}
+}
+
+// loopback is the index of the interface that each network namespace has.
+const loopback = 1
+
+// Probe tries whether a program can be attached at all, for a moment, where no media comes in.
+func Probe(program *ebpf.Program) error {
+	l, err := link.AttachTCX(link.TCXOptions{Interface: loopback, Program: program, Attach: ebpf.AttachTCXIngress})
+	if err == nil {
+		return l.Close()
+	}
+	if !errors.Is(err, ebpf.ErrNotSupported) {
+		return fmt.Errorf("attach by tcx: %w", err)
+	}
+	added := netlink.QdiscAdd(place(loopback))
+	if added != nil && !errors.Is(added, unix.EEXIST) {
+		return fmt.Errorf("attach by clsact: %w", added)
+	}
+	f := filter(program, loopback)
+	if err = netlink.FilterReplace(f); err == nil {
+		err = netlink.FilterDel(f)
+	}
+	if added == nil {
+		err = errors.Join(err, netlink.QdiscDel(place(loopback)))
+	}
+	if err != nil {
+		return fmt.Errorf("attach by clsact: %w", err)
+	}
 	return nil
 }
 
@@ -171,7 +207,7 @@ func (h *Hooks) attachClsact(ifindex int) error {
 func Remove(links []ctl.Link) error {
 	var errs []error
 	for _, l := range links {
-		if !ethernet(l) {
+		if !Ethernet(l) {
 			continue
 		}
 		filters, err := netlink.FilterList(&netlink.GenericLink{LinkAttrs: netlink.LinkAttrs{Index: l.Index}}, netlink.HANDLE_MIN_INGRESS)

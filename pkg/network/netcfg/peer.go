@@ -1,6 +1,9 @@
 package netcfg
 
 import (
+	"crypto/ecdh"
+	"crypto/rand"
+	"encoding/base64"
 	"fmt"
 	"net"
 	"net/netip"
@@ -62,6 +65,29 @@ func (d Document) WithPeer(n NewPeer) (with Document, s PeerSettings, err error)
 	d.WireGuard = slices.Clone(d.WireGuard)
 	d.WireGuard[at].Peers = append(slices.Clone(tunnel.Peers), peer)
 	return d, s, wrong(append(faults, Validate(d)...)...)
+}
+
+// MadePeer is a peer with keys that were made for it, and the document that lets it in.
+type MadePeer struct {
+	With      Document
+	PublicKey string
+	Settings  string // file for its program; the private key in it is kept nowhere else
+}
+
+// MakePeer makes keys and settings for a peer; box is the public key of the box's end of the tunnel.
+func (d Document) MakePeer(n NewPeer, box string) (made MadePeer, err error) {
+	key, err := ecdh.X25519().GenerateKey(rand.Reader)
+	if err != nil {
+		return made, err
+	}
+	made.PublicKey = base64.StdEncoding.EncodeToString(key.PublicKey().Bytes())
+	n.PublicKey = made.PublicKey
+	var s PeerSettings
+	if made.With, s, err = d.WithPeer(n); err != nil {
+		return MadePeer{}, err
+	}
+	made.Settings = s.File(base64.StdEncoding.EncodeToString(key.Bytes()), box)
+	return made, nil
 }
 
 // free returns the first address of a network that neither the box nor a peer has.

@@ -1,6 +1,8 @@
 package netcfg
 
 import (
+	"crypto/ecdh"
+	"encoding/base64"
 	"strings"
 	"testing"
 
@@ -80,5 +82,39 @@ func TestAPeerThatCannotBe(t *testing.T) {
 		if p := problem.Of(err); err == nil || p.Kind != c.kind || len(p.Faults) != c.faults {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// The keys that are made are a pair, and each peer has its own.
+func TestAPeerThatIsMadeHasAPairOfKeys(t *testing.T) {
+	t.Parallel()
+	doc, err := Parse([]byte(roaming))
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for _, name := range []string{"ann", "bob"} {
+		made, err := doc.MakePeer(NewPeer{Link: "wg0", Name: name, Endpoint: "vpn.example.com"}, "box")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, rest, _ := strings.Cut(made.Settings, "PrivateKey = ")
+		private, _, _ := strings.Cut(rest, "\n")
+		raw, err := base64.StdEncoding.DecodeString(private)
+		if err != nil {
+			t.Fatal(err)
+		}
+		key, err := ecdh.X25519().NewPrivateKey(raw)
+		if err != nil || base64.StdEncoding.EncodeToString(key.PublicKey().Bytes()) != made.PublicKey {
+			t.Errorf("the keys are no pair, %v", err)
+		}
+		peers := made.With.WireGuard[0].Peers
+		if last := peers[len(peers)-1]; last.Name != name || last.PublicKey != made.PublicKey || seen[private] {
+			t.Errorf("%+v", last)
+		}
+		seen[private], doc = true, made.With
+	}
+	if _, err := doc.MakePeer(NewPeer{Link: "wg0", Name: "eve", Endpoint: "vpn\nPostUp = rm"}, "box"); !problem.Is(err, problem.Invalid) {
+		t.Errorf("a second line: %v", err)
 	}
 }

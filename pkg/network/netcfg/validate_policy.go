@@ -25,6 +25,11 @@ func (c *checker) checkZones() {
 		if z.KindOr() == Outside && z.Offers(ServeDNS) {
 			c.fault(path+".services", ServeDNS, "is not offered to an uplink", "remove it: open resolvers are used to flood others")
 		}
+		for _, s := range []Service{ServeProvision, ServePlainProv} {
+			if z.KindOr() == Outside && z.Offers(s) {
+				c.fault(path+".services", s, "is not offered to an uplink", "remove it: a phone's hardware address is no secret; let a phone far away in by a tunnel")
+			}
+		}
 	}
 }
 

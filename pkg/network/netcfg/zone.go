@@ -22,10 +22,11 @@ type Service string
 
 // The services. What they listen on is told by the daemons that offer them.
 const (
-	ServePage      Service = "page"      // HTTPS page and API
-	ServeSIP       Service = "sip"       // SIP over UDP, TCP, TLS and WebSocket
-	ServeMedia     Service = "media"     // RTP and what comes with it
-	ServeProvision Service = "provision" // settings of phones over HTTP
+	ServePage      Service = "page"           // HTTPS page and API
+	ServeSIP       Service = "sip"            // SIP over UDP, TCP, TLS and WebSocket
+	ServeMedia     Service = "media"          // RTP and what comes with it
+	ServeProvision Service = "provision"      // settings of phones over HTTPS
+	ServePlainProv Service = "provision-http" // the same over HTTP, where others on the network can read them; in no zone by default
 	ServeDHCP      Service = "dhcp"
 	ServeDNS       Service = "dns"
 	ServeNTP       Service = "ntp"
@@ -37,7 +38,7 @@ const (
 // Services returns all that there are.
 func Services() []Service {
 	return []Service{
-		ServePage, ServeSIP, ServeMedia, ServeProvision, ServeDHCP, ServeDNS, ServeNTP, ServeMDNS, ServePing, ServeWireGuard,
+		ServePage, ServeSIP, ServeMedia, ServeProvision, ServePlainProv, ServeDHCP, ServeDNS, ServeNTP, ServeMDNS, ServePing, ServeWireGuard,
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/google/nftables"
 	"github.com/mdlayher/netlink"
 
+	"github.com/coraltele/sanchar/pkg/network/mediapath"
 	"github.com/coraltele/sanchar/pkg/network/ruleset"
 )
 
@@ -126,7 +127,7 @@ func (k *Kernel) Foreign() (names []string, err error) {
 		return nil, fmt.Errorf("list tables: %w", err)
 	}
 	for _, t := range tables {
-		if !ours(t) {
+		if !ours(t) && (t.Name != mediapath.TableName || t.Family != nftables.TableFamilyNetdev) {
 			names = append(names, familyName(t.Family)+" "+t.Name)
 		}
 	}

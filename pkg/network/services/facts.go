@@ -22,18 +22,25 @@ type facts struct {
 
 // Ports are where the box is reached.
 type Ports struct {
-	Page uint16 // HTTPS
-	SIP  uint16 // UDP; 0 is none
+	Page   uint16 // HTTPS
+	SIP    uint16 // UDP; 0 is none
+	Phones uint16 // of their settings, HTTPS; 0 is none
+	Plain  uint16 // the same over HTTP
 }
 
-// provisionURL is where phones that reach us at an address find their settings.
-func (f facts) provisionURL(box netip.Addr) string {
-	const usual = 443
-	host := box.String()
-	if f.ports.Page != usual {
-		host = netip.AddrPortFrom(box, f.ports.Page).String()
+// provisionURL is where phones on a link that reach us at an address find their settings; "" is nowhere.
+// HTTP is for zones that say so: who trusts no box's authority gets there what he cannot have otherwise.
+func (f facts) provisionURL(link string, box netip.Addr) string {
+	at := func(scheme string, port uint16) string {
+		return scheme + "://" + netip.AddrPortFrom(box, port).String() + f.provision
 	}
-	return "https://" + host + f.provision
+	switch {
+	case f.ports.Plain != 0 && f.serves(netcfg.ServePlainProv, link):
+		return at("http", f.ports.Plain)
+	case f.ports.Phones != 0 && f.serves(netcfg.ServeProvision, link):
+		return at("https", f.ports.Phones)
+	}
+	return ""
 }
 
 func (f facts) link(name string) (ctl.Link, bool) {

@@ -89,8 +89,8 @@ func (f facts) defaults(sub *dhcp.Subnet, s netcfg.DHCPServer) {
 	switch {
 	case s.Phones.NoProvision:
 		sub.Provision = ""
-	case sub.Provision == "" && f.serves(netcfg.ServeProvision, s.Link):
-		sub.Provision = f.provisionURL(sub.Server)
+	case sub.Provision == "":
+		sub.Provision = f.provisionURL(s.Link, sub.Server)
 	}
 }
 

@@ -37,7 +37,7 @@ type Config struct {
 	Version   string
 	Monitor   *netmon.Monitor
 	Ports     func(ctx context.Context) Ports // where the page and SIP are now
-	Provision string                          // path of phones' settings on the page's port
+	Provision string                          // path of phones' settings
 	Log       *slog.Logger
 }
 

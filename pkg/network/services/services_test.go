@@ -66,7 +66,7 @@ func known(t *testing.T) facts {
 	t.Helper()
 	p := netip.MustParsePrefix
 	return facts{
-		doc: document(t), ports: Ports{Page: 8443, SIP: 5060}, version: "1.2", provision: "/provision/",
+		doc: document(t), ports: Ports{Page: 8443, SIP: 5060, Phones: 8444, Plain: 8080}, version: "1.2", provision: "/provision/",
 		links: []ctl.Link{{Name: "sv-a", Index: 7, MAC: "02:00:00:00:00:01", Up: true, Addresses: []netip.Prefix{p("10.60.0.1/24"), p("2001:db8:60::1/64"), p("fe80::1/64")}}},
 	}
 }
@@ -81,7 +81,7 @@ func TestADocumentBecomesSettings(t *testing.T) {
 	}
 	s := d.Subnets[0]
 	if s.Server != a("10.60.0.1") || s.Prefix.String() != "10.60.0.0/24" || s.Lease != time.Hour || !slices.Equal(s.DNS, []netip.Addr{a("10.60.0.1")}) ||
-		!slices.Equal(s.NTP, s.DNS) || s.Domain != "office.example" || s.Provision != "https://10.60.0.1:8443/provision/" || s.VoiceVLAN != 20 || s.VoicePriority != 5 ||
+		!slices.Equal(s.NTP, s.DNS) || s.Domain != "office.example" || s.Provision != "https://10.60.0.1:8444/provision/" || s.VoiceVLAN != 20 || s.VoicePriority != 5 ||
 		s.Reserved[0] != (dhcp.Reservation{MAC: "02:00:00:00:00:aa", Addr: a("10.60.0.50"), Name: "Lobby"}) || s.Index != 7 {
 		t.Errorf("%+v", s)
 	}
@@ -109,10 +109,14 @@ func TestADocumentBecomesSettings(t *testing.T) {
 		t.Errorf("%+v", m)
 	}
 	// The provider's name servers; itself the box does not ask.
-	f.doc.DNS.Serve, f.learned, f.doc.DNS.Servers, f.ports.Page = false, []netip.Addr{a("192.0.2.53"), a("10.60.0.1"), a("2001:db8::53")}, nil, 443
+	f.doc.DNS.Serve, f.learned, f.doc.DNS.Servers, f.ports.Phones = false, []netip.Addr{a("192.0.2.53"), a("10.60.0.1"), a("2001:db8::53")}, nil, 0
+	f.doc.Zones[0].Services = append(f.doc.Zones[0].Services, netcfg.ServePlainProv)
 	d, _ = f.dhcp()
-	if s := d.Subnets[0]; !slices.Equal(s.DNS, []netip.Addr{a("192.0.2.53")}) || s.Provision != "https://10.60.0.1/provision/" {
-		t.Errorf("with the provider's name server: %+v", s)
+	if s := d.Subnets[0]; !slices.Equal(s.DNS, []netip.Addr{a("192.0.2.53")}) || s.Provision != "http://10.60.0.1:8080/provision/" {
+		t.Errorf("with the provider's name server, and settings over HTTP alone: %+v", s)
+	}
+	if f.ports.Plain = 0; f.provisionURL("sv-a", a("10.60.0.1")) != "" {
+		t.Error("phones are told of a port that the box does not serve")
 	}
 }
 
@@ -124,7 +128,7 @@ func TestServicesFollowTheDocumentAndTheLinks(t *testing.T) {
 	monitor := netmon.New(slog.New(slog.DiscardHandler))
 	s := New(Config{
 		Dir: t.TempDir(), Version: "1.2", Monitor: monitor, Provision: "/provision/", Log: slog.New(slog.DiscardHandler),
-		Ports: func(context.Context) Ports { return Ports{Page: 443, SIP: 5060} },
+		Ports: func(context.Context) Ports { return Ports{Page: 443, SIP: 5060, Phones: 8443} },
 	})
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 2)
@@ -242,7 +246,7 @@ func TestPortsOfOthers(t *testing.T) {
 	}
 	dir := t.TempDir()
 	away := AskPorts(ctl.NewSwitch(filepath.Join(dir, "a")), ctl.NewAdmin(filepath.Join(dir, "b")))
-	if p := away(t.Context()); p != (Ports{443, 5060}) {
+	if p := away(t.Context()); p != (Ports{Page: 443, SIP: 5060, Phones: 8443}) {
 		t.Errorf("others are away: %+v", p)
 	}
 }

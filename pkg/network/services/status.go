@@ -224,16 +224,16 @@ func (s *Services) Diagnosis() diag.Config {
 
 // AskPorts asks the other daemons where they listen; one that is away is taken to be where it is by default.
 func AskPorts(switchd ctl.Switch, admin ctl.Admin) func(ctx context.Context) Ports {
-	const patience, page, sip = time.Second, 443, 5060
+	const patience, page, sip, phones = time.Second, 443, 5060, 8443
 	return func(ctx context.Context) Ports {
 		ctx, cancel := context.WithTimeout(ctx, patience)
 		defer cancel()
-		p := Ports{Page: page, SIP: sip}
+		p := Ports{Page: page, SIP: sip, Phones: phones}
 		if st, err := switchd.Status(ctx); err == nil {
 			p.SIP = sipPort(st.Listeners)
 		}
 		if st, err := admin.Status(ctx); err == nil {
-			p.Page = pagePort(st.Page, page)
+			p.Page, p.Phones, p.Plain = pagePort(st.Page, page), st.Provision, st.PlainProvision
 		}
 		return p
 	}

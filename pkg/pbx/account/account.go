@@ -26,6 +26,15 @@ type Account struct {
 	Created     time.Time `json:"created"`
 	Changed     time.Time `json:"changed"`
 	Sealed      [2][]byte `json:"sealed"` // HA1 by digest.Algorithm; nil where it is not known
+	Devices     []Device  `json:"devices,omitempty"`
+}
+
+// Device is a phone with a secret of its own: it can be locked out alone, and an account may have
+// phones that nobody typed its password into.
+type Device struct {
+	Login   string    `json:"login"` // its user name in a digest; no account can have it
+	Created time.Time `json:"created"`
+	Sealed  [2][]byte `json:"sealed"` // HA1 by digest.Algorithm
 }
 
 // Owns reports whether name, a user part, is one of the account's: its name or a number.

@@ -40,6 +40,7 @@ const (
 type Verdict struct {
 	Outcome Outcome
 	Account *Account // of an accepted request
+	Device  string   // login of the account's device that sent it; "" when it used the account's own secret
 	User    string   // as given, for the record
 	Reason  string
 }
@@ -166,7 +167,7 @@ func (g *Guard) credentials(m *checked.Message) (best *digest.Credentials) {
 
 // verify finds whose digest it is, and whether the request is one that he may send.
 func (g *Guard) verify(m *checked.Message, c *digest.Credentials, r *keyRing) Verdict {
-	a, domain, reason := g.prove(m.Name, c, r)
+	a, device, domain, reason := g.prove(m.Name, c, r)
 	switch {
 	case a == nil:
 		return Verdict{Outcome: Refused, User: c.Username, Reason: reason}
@@ -175,40 +176,51 @@ func (g *Guard) verify(m *checked.Message, c *digest.Credentials, r *keyRing) Ve
 	case !g.identityFits(m, a, domain):
 		return Verdict{Outcome: Forbidden, User: c.Username, Reason: record.AuthIdentity}
 	}
-	return Verdict{Outcome: Accepted, Account: a, User: c.Username}
+	return Verdict{Outcome: Accepted, Account: a, Device: device, User: c.Username}
 }
 
 // prove returns the account whose digest it is, or nil and why not. It does the same work for users
 // that exist, are disabled, or are not there.
-func (g *Guard) prove(method string, c *digest.Credentials, r *keyRing) (a *Account, domain, reason string) {
-	a, domain = g.dir.account(c.Username)
+func (g *Guard) prove(method string, c *digest.Credentials, r *keyRing) (a *Account, device, domain, reason string) {
+	a, own, domain := g.dir.credential(c.Username)
 	reason, name := record.AuthWrongSecret, ""
 	switch {
 	case a == nil:
 		reason = record.AuthUnknownUser
 	case a.Disabled:
 		reason = record.AuthDisabled
+	case own != nil:
+		name, device = own.Login, own.Login
 	default:
 		name = a.Name
 	}
-	sealedBy, bound := a, domain
-	if name == "" {
-		sealedBy, bound = g.decoy, ""
+	sealed, bound := &g.decoy.Sealed, ""
+	switch {
+	case name == "":
+	case own != nil:
+		sealed, bound = &own.Sealed, domain
+	default:
+		sealed, bound = &a.Sealed, domain
 	}
 	var err error
 	r.owner = ha1Owner(r.owner[:0], name, bound, c.Algorithm)
-	r.ha1, err = g.dir.key.Open(r.ha1[:0], sealedBy.Sealed[c.Algorithm], r.owner)
+	r.ha1, err = g.dir.key.Open(r.ha1[:0], sealed[c.Algorithm], r.owner)
 	right := c.Verify(r.ha1, method)
 	clear(r.ha1)
 	if err != nil || !right || name == "" {
-		return nil, domain, reason
+		return nil, "", domain, reason
 	}
-	return a, domain, ""
+	return a, device, domain, ""
 }
 
-func (d *Directory) account(name string) (*Account, string) {
+// credential returns the account that a digest's user name stands for, and its device when it is the
+// name of one.
+func (d *Directory) credential(name string) (*Account, *Device, string) {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
+	if a := d.byLogin[name]; a != nil {
+		return a, a.device(name), d.domain
+	}
 	a := d.byName[name]
 	if a == nil {
 		a = d.byName[strings.ToLower(name)]
@@ -216,7 +228,7 @@ func (d *Directory) account(name string) (*Account, string) {
 	if a != nil && !strings.EqualFold(a.Name, name) {
 		a = nil // a number is no user name: HA1 holds the name
 	}
-	return a, d.domain
+	return a, nil, d.domain
 }
 
 // oursURI: a digest made for another domain's URI is not for us (RFC 8760 §2.6 item 6).

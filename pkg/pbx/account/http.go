@@ -33,7 +33,7 @@ func (g *Guard) CheckHTTP(q HTTPRequest) Verdict {
 	if !ok {
 		return Verdict{Outcome: Challenge, User: c.Username}
 	}
-	a, domain, reason := g.prove(q.Method, &c, r)
+	a, device, domain, reason := g.prove(q.Method, &c, r)
 	switch {
 	case a == nil:
 		return Verdict{Outcome: Refused, User: c.Username, Reason: reason}
@@ -44,7 +44,7 @@ func (g *Guard) CheckHTTP(q HTTPRequest) Verdict {
 	}
 	switch g.window.use(use) {
 	case useFresh:
-		return Verdict{Outcome: Accepted, Account: a, User: c.Username}
+		return Verdict{Outcome: Accepted, Account: a, Device: device, User: c.Username}
 	case useReplayed, useRepeated:
 		return Verdict{Outcome: Stale, User: c.Username, Reason: record.AuthReplay}
 	case useExpired:

@@ -38,6 +38,7 @@ type Directory struct {
 	secret  []byte // of nonces
 	byID    map[string]*Account
 	byName  map[string]*Account // names and numbers: what can be dialled
+	byLogin map[string]*Account // of devices
 	md5Only int                 // accounts without an HA1 of SHA-256
 }
 
@@ -48,7 +49,7 @@ func Open(dir string, under *seal.Key) (*Directory, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Directory{db: db, byID: map[string]*Account{}, byName: map[string]*Account{}, watch: func(string) {}}
+	d := &Directory{db: db, byID: map[string]*Account{}, byName: map[string]*Account{}, byLogin: map[string]*Account{}, watch: func(string) {}}
 	if err := d.load(dir, under); err != nil {
 		_ = db.Close() // the error of load says what is wrong
 		return nil, fmt.Errorf("load accounts: %w", err)
@@ -109,6 +110,9 @@ func (d *Directory) putLocked(a *Account) {
 	for _, n := range a.Numbers {
 		d.byName[n] = a
 	}
+	for i := range a.Devices {
+		d.byLogin[a.Devices[i].Login] = a
+	}
 	if a.Sealed[digest.SHA256] == nil {
 		d.md5Only++
 	}
@@ -122,6 +126,9 @@ func (d *Directory) dropLocked(a *Account) {
 	delete(d.byName, a.Name)
 	for _, n := range a.Numbers {
 		delete(d.byName, n)
+	}
+	for i := range a.Devices {
+		delete(d.byLogin, a.Devices[i].Login)
 	}
 	if a.Sealed[digest.SHA256] == nil {
 		d.md5Only--

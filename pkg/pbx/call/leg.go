@@ -294,7 +294,7 @@ func protection(p ctl.Protection) string {
 func streamRecord(s *ctl.StreamStats) record.Stream {
 	r := record.Stream{
 		Kind: s.Kind, Codec: s.Codec, Remote: s.Remote, PacketsIn: s.PacketsIn, PacketsOut: s.PacketsOut, LostIn: s.LostIn, LostOut: s.LostOut,
-		JitterIn: s.JitterIn, JitterOut: s.JitterOut, RoundTrip: s.RoundTrip, MOS: s.MOS,
+		JitterIn: s.JitterIn, JitterOut: s.JitterOut, RoundTrip: s.RoundTrip, MOS: s.MOS, Unmeasured: s.Unmeasured,
 		Suite: s.Suite, ZRTP: s.ZRTP, Direct: s.Direct, Transcoded: s.Transcoded, Refused: s.Refused,
 	}
 	for _, f := range s.Faults {

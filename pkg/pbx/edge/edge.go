@@ -56,6 +56,7 @@ type Inbound struct {
 	checked.Message
 	Flow    Flow
 	Account *account.Account // of a request outside of dialogs
+	Device  string           // of the account, when it has a secret of its own
 
 	reader *reader // while the reading goroutine handles it: replies may wait for the batch
 }
@@ -226,7 +227,7 @@ func (e *Edge) report(ctx context.Context) {
 
 // Release gives an Inbound back when nobody uses it any more.
 func (e *Edge) Release(in *Inbound) {
-	in.Account, in.Flow, in.reader = nil, Flow{}, nil
+	in.Account, in.Device, in.Flow, in.reader = nil, "", Flow{}, nil
 	e.inbounds.Put(in)
 }
 

@@ -149,7 +149,7 @@ func (e *Edge) ping(in *Inbound) {
 func (e *Edge) authentic(in *Inbound) bool {
 	v := e.guard.Check(&in.Message, in.Flow.Remote.Addr())
 	if v.Outcome == account.Accepted {
-		in.Account = v.Account
+		in.Account, in.Device = v.Account, v.Device
 		return true
 	}
 	e.Refuse(in, v)

@@ -17,9 +17,10 @@ import (
 type Binding struct {
 	ID        string    `json:"id"`
 	UserID    string    `json:"user_id"`
-	User      string    `json:"user"`    // name of the account
-	AoR       string    `json:"aor"`     // sip:user@domain
-	Contact   string    `json:"contact"` // URI
+	User      string    `json:"user"`             // name of the account
+	Device    string    `json:"device,omitempty"` // its login, if it has a secret of its own
+	AoR       string    `json:"aor"`              // sip:user@domain
+	Contact   string    `json:"contact"`          // URI
 	Instance  string    `json:"instance,omitempty"`
 	RegID     int       `json:"reg_id,omitempty"`
 	Q         int       `json:"q"` // thousandths

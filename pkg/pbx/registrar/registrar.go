@@ -315,17 +315,29 @@ func (r *Registrar) List() []ctl.Registration {
 }
 
 // RemoveUser ends all bindings of a user who may not register any more.
-func (r *Registrar) RemoveUser(userID string) {
+func (r *Registrar) RemoveUser(userID string) { r.remove(userID, func(*Binding) bool { return true }) }
+
+// RemoveDevice ends the bindings that were made with the secret of one device, or with the user's own
+// when it is "".
+func (r *Registrar) RemoveDevice(userID, device string) {
+	r.remove(userID, func(b *Binding) bool { return b.Device == device })
+}
+
+func (r *Registrar) remove(userID string, match func(*Binding) bool) {
 	now := r.deps.Clock()
 	var gone, lost []Binding
 	r.mu.Lock()
 	for _, b := range slices.Clone(r.asleep[userID]) {
-		r.loseLocked(b, now, record.RegRemoved)
-		lost = append(lost, *b)
+		if match(b) {
+			r.loseLocked(b, now, record.RegRemoved)
+			lost = append(lost, *b)
+		}
 	}
 	for _, b := range slices.Clone(r.byUser[userID]) {
-		r.dropLocked(b, now, record.RegRemoved)
-		gone = append(gone, *b)
+		if match(b) {
+			r.dropLocked(b, now, record.RegRemoved)
+			gone = append(gone, *b)
+		}
 	}
 	r.mu.Unlock()
 	r.tellGone(gone, record.RegRemoved)

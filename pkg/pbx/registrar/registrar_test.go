@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -333,6 +334,42 @@ func TestADeviceThatMovesStartsAnotherStay(t *testing.T) {
 	evs, recs := r.took(2)
 	if len(evs) != 2 || evs[0].Gone != record.RegMoved || !evs[1].New || len(recs) != 2 || recs[0].ID == recs[1].ID || recs[1].Source != two.Addr() {
 		t.Errorf("%+v\n%+v", evs, recs)
+	}
+}
+
+// A device with a secret of its own is signed out alone, and stays when the user's secret changes.
+func TestADeviceIsSignedOutAlone(t *testing.T) {
+	dir := t.TempDir()
+	r := newRig(t, dir, "alice")
+	alice := r.Users.Lookup("alice").ID
+	d, err := r.Users.AddDevice(alice)
+	if err != nil {
+		t.Fatal(err)
+	}
+	app, desk := r.Phone(t, "alice", edge.UDP), r.Phone(t, "alice", edge.UDP)
+	desk.Login(d)
+	for range 2 { // the second is a refresh
+		register(app, "alice", contact(app, "alice", ""))
+		register(desk, "alice", contact(desk, "alice", ""))
+	}
+	left := func() (devices []string) {
+		for _, b := range r.reg.Lookup(alice) {
+			devices = append(devices, b.Device)
+		}
+		slices.Sort(devices)
+		return devices
+	}
+	if got := left(); !slices.Equal(got, []string{"", d.Login}) {
+		t.Fatalf("devices are %q", got)
+	}
+	r.reg.RemoveDevice(alice, "")
+	if got := left(); !slices.Equal(got, []string{d.Login}) {
+		t.Errorf("without the user's secret: %q", got)
+	}
+	register(app, "alice", contact(app, "alice", ""))
+	r.reg.RemoveDevice(alice, d.Login)
+	if got := left(); !slices.Equal(got, []string{""}) {
+		t.Errorf("without the device: %q", got)
 	}
 }
 

@@ -89,7 +89,7 @@ func (r *Registrar) refreshLocked(c *change) bool {
 // unchanged reports whether a REGISTER asks for what its binding is but for the time.
 func (b *Binding) unchanged(in *edge.Inbound, contact *checked.Contact) bool {
 	return b.Granted == granted(contact, in.Expires) && b.flow.Same(in.Flow) && b.Local == in.Flow.Local && b.Contact == contact.Spec &&
-		b.Q == contact.Q && b.UserAgent == in.UserAgent && b.GRUU == (in.Supported&checked.GRUU != 0) && len(b.Path) == 0 && !in.HasPath()
+		b.Q == contact.Q && b.UserAgent == in.UserAgent && b.GRUU == (in.Supported&checked.GRUU != 0) && b.Device == in.Device && len(b.Path) == 0 && !in.HasPath()
 }
 
 func (r *Registrar) findLocked(userID string, c *checked.Contact) *Binding {
@@ -245,7 +245,7 @@ func (r *Registrar) bindLocked(c *change, old *Binding, contact *checked.Contact
 	b.CallID, b.CSeq, b.UserAgent = strings.Clone(in.CallID), in.CSeq, strings.Clone(in.UserAgent)
 	b.Asked, b.Granted, b.Refreshed = asked(contact, in.Expires), granted(contact, in.Expires), c.now
 	b.Expires = c.now.Add(time.Duration(b.Granted) * time.Second)
-	b.GRUU = in.Supported&checked.GRUU != 0
+	b.GRUU, b.Device = in.Supported&checked.GRUU != 0, in.Device
 	b.flow, b.Transport, b.Local, b.Remote = in.Flow, in.Flow.Transport, in.Flow.Local, in.Flow.Remote
 	if old == nil || moved {
 		c.events = append(c.events, Event{Binding: *b, New: true})

@@ -15,6 +15,9 @@ type AdminStatus struct {
 	SetUp   bool      `json:"set_up"` // an admin exists
 	Page    string    `json:"page"`   // address of the page
 	Alarms  []Alarm   `json:"alarms,omitempty"`
+
+	Provision      uint16 `json:"provision,omitempty"`       // port where phones fetch their settings
+	PlainProvision uint16 `json:"plain_provision,omitempty"` // the same over HTTP
 }
 
 // Batch is a run of records from one daemon's outbox, in its order.

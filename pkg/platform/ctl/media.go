@@ -157,6 +157,7 @@ type StreamStats struct {
 	Direct      bool           `json:"direct,omitempty"`     // media left the box: the parties found a way of their own
 	Refused     uint64         `json:"refused,omitempty"`    // SRTP that was not authentic, or came again
 	Offloaded   uint64         `json:"offloaded,omitempty"`  // packets that the kernel forwarded
+	Unmeasured  uint64         `json:"unmeasured,omitempty"` // packets in that passed unseen: of them LostIn and JitterIn know nothing
 	Transcoded  string         `json:"transcoded,omitempty"` // "opus>PCMU": what the party sends became for the other
 	Recorded    bool           `json:"recorded,omitempty"`
 	Faults      []MediaFault   `json:"faults,omitempty"` // what was wrong with the stream, and what cured it

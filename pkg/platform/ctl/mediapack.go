@@ -211,9 +211,9 @@ func (c *MediaClosed) Pack(w *pack.Writer) { pack.WriteList(w, c.Streams, (*Stre
 func (c *MediaClosed) Unpack(r *pack.Reader) { c.Streams = pack.ReadList(r, (*StreamStats).Unpack) }
 
 // counts are the fields of an account that are packed as numbers.
-func (s *StreamStats) counts() [9]*uint64 {
+func (s *StreamStats) counts() [10]*uint64 {
 	return [...]*uint64{
-		&s.PacketsIn, &s.BytesIn, &s.PacketsOut, &s.LostIn, &s.LostOut, &s.Dropped, &s.Ignored, &s.Refused, &s.Offloaded,
+		&s.PacketsIn, &s.BytesIn, &s.PacketsOut, &s.LostIn, &s.LostOut, &s.Dropped, &s.Ignored, &s.Refused, &s.Offloaded, &s.Unmeasured,
 	}
 }
 

@@ -50,7 +50,7 @@ func filled() []body {
 			Leg: "a", Index: 1, Kind: "audio", Codec: "PCMA", Remote: at("192.0.2.2:4000"),
 			PacketsIn: 1, BytesIn: 1 << 40, PacketsOut: 3, LostIn: 4, LostOut: 5, JitterIn: time.Millisecond, JitterOut: time.Hour,
 			RoundTrip: 7, MOS: 4.25, Dropped: 8, Ignored: 9, FirstPacket: second, LastPacket: second,
-			Protection: SDES, Suite: "AEAD_AES_128_GCM", ZRTP: true, Direct: true, Refused: 10, Offloaded: 11, Transcoded: "opus>PCMU", Recorded: true,
+			Protection: SDES, Suite: "AEAD_AES_128_GCM", ZRTP: true, Direct: true, Refused: 10, Offloaded: 11, Unmeasured: 12, Transcoded: "opus>PCMU", Recorded: true,
 			Faults: []MediaFault{{At: second, Cause: MediaOneWay, Text: "t", Cure: "c"}},
 		}}},
 		&MediaRecord{

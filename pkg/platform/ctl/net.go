@@ -32,8 +32,8 @@ type NetStatus struct {
 
 // NetOffload tells how the kernel passes media on.
 type NetOffload struct {
-	Way   string   `json:"way"`             // "tcx", "clsact" or "off"
-	Why   string   `json:"why,omitempty"`   // it is off, or not on every interface
+	Way   string   `json:"way"`             // "tcx", "clsact", "nftables" or "off"
+	Why   string   `json:"why,omitempty"`   // it is no better way, or not on every interface
 	Links []string `json:"links,omitempty"` // interfaces whose packets are seen
 }
 
@@ -60,8 +60,8 @@ func (n Net) Links(ctx context.Context) (links []Link, err error) {
 	return links, n.Do(ctx, http.MethodGet, "/v1/links", nil, &links)
 }
 
-// MediaMaps returns the descriptors of the maps by which the kernel is told what media to pass on. The
-// caller owns them.
+// MediaMaps returns the descriptors of the maps by which the kernel is told what media to pass on, or that
+// of the file of counters if netd must be told (PassMedia). The caller owns them.
 func (n Net) MediaMaps(ctx context.Context) (fds []int, err error) {
 	return n.FetchFDs(ctx, "/v1/media-maps", new(None))
 }

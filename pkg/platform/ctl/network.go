@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"strconv"
 	"time"
 
@@ -118,6 +119,20 @@ type NetTunnel struct {
 	PublicKey string `json:"publicKey"`
 }
 
+// NetPeerWish asks for a phone or computer that shall come in by a tunnel.
+type NetPeerWish struct {
+	Document json.RawMessage `json:"document,omitempty" doc:"the network as it shall be, without the peer; absent is the confirmed one"`
+	Name     string          `json:"name" doc:"what the peer is called"`
+	Endpoint string          `json:"endpoint" doc:"where it finds the box: vpn.example.com, or with a port if it is not the tunnel's own"`
+}
+
+// NetPeer is a peer that was made. Nothing of it is applied, and its private key is told this once.
+type NetPeer struct {
+	Document  json.RawMessage `json:"document" doc:"the network with the peer: apply it"`
+	PublicKey string          `json:"public_key"`
+	Settings  string          `json:"settings" doc:"file for a WireGuard program"`
+}
+
 // Document returns the network document.
 func (n Net) Document(ctx context.Context) (d NetDocument, err error) {
 	return d, n.Do(ctx, http.MethodGet, "/v1/network", nil, &d)
@@ -161,4 +176,9 @@ func (n Net) State(ctx context.Context) (st NetState, err error) {
 // Tunnels returns the public keys of our ends of tunnels.
 func (n Net) Tunnels(ctx context.Context) (all []NetTunnel, err error) {
 	return all, n.Do(ctx, http.MethodGet, "/v1/network/tunnels", nil, &all)
+}
+
+// MakePeer makes keys and settings for a new peer of a tunnel; the network is not changed.
+func (n Net) MakePeer(ctx context.Context, link string, in NetPeerWish) (p NetPeer, err error) {
+	return p, n.Do(ctx, http.MethodPost, "/v1/network/tunnels/"+url.PathEscape(link)+"/peers", in, &p)
 }

@@ -82,6 +82,13 @@ type UserWithSecret struct {
 	HA1      string `json:"ha1,omitempty"` // of the generated password, for provisioning
 }
 
+// DeviceSecret is the secret of one phone of a user, told this once.
+type DeviceSecret struct {
+	Login    string `json:"login"` // user name in its digests
+	Password string `json:"password"`
+	HA1      string `json:"ha1"`
+}
+
 // UserQuery selects users: by a part of name, number, display name or e-mail.
 type UserQuery struct {
 	Text  string
@@ -265,6 +272,16 @@ func (s Switch) ChangeUser(ctx context.Context, id string, revision uint64, in U
 // RemoveUser removes the account, its bindings and its live calls.
 func (s Switch) RemoveUser(ctx context.Context, id string) error {
 	return s.Do(ctx, http.MethodDelete, "/v1/users/"+url.PathEscape(id), nil, nil)
+}
+
+// AddDevice gives a user one more secret, for one phone.
+func (s Switch) AddDevice(ctx context.Context, id string) (d DeviceSecret, err error) {
+	return d, s.Do(ctx, http.MethodPost, "/v1/users/"+url.PathEscape(id)+"/devices", nil, &d)
+}
+
+// RemoveDevice ends the secret of a phone, and what it has registered.
+func (s Switch) RemoveDevice(ctx context.Context, id, login string) error {
+	return s.Do(ctx, http.MethodDelete, "/v1/users/"+url.PathEscape(id)+"/devices/"+url.PathEscape(login), nil, nil)
 }
 
 // ResetSecret gives the user a new secret; its devices must sign in again.

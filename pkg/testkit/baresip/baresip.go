@@ -28,6 +28,7 @@ import (
 // Config is a phone's account and what it plays.
 type Config struct {
 	User, Password string
+	Login          string // user name in its digests, when it is another
 	Domain         string
 	Server         netip.AddrPort
 	Transport      string  // "udp" or "tcp": over TLS it does not find the challenge that it knows
@@ -231,8 +232,8 @@ func (p *Phone) write() error {
 	if err := os.MkdirAll(p.dir, 0o700); err != nil {
 		return err
 	}
-	account := fmt.Sprintf("<sip:%s@%s>;auth_pass=%s;outbound=\"sip:%s;transport=%s\";regint=600;ptime=20;audio_codecs=%s%s%s\n",
-		p.User, p.Domain, p.Password, p.Server, p.Transport, cmp.Or(p.Codecs, "opus/48000/2,pcmu,pcma"), p.video(), p.encryption())
+	account := fmt.Sprintf("<sip:%s@%s>;auth_user=%s;auth_pass=%s;outbound=\"sip:%s;transport=%s\";regint=600;ptime=20;audio_codecs=%s%s%s\n",
+		p.User, p.Domain, cmp.Or(p.Login, p.User), p.Password, p.Server, p.Transport, cmp.Or(p.Codecs, "opus/48000/2,pcmu,pcma"), p.video(), p.encryption())
 	return errors.Join(
 		tone.Write(filepath.Join(p.dir, "tone.wav"), p.Tone, toneLength),
 		os.WriteFile(filepath.Join(p.dir, "config"), []byte(p.settings()), 0o600),

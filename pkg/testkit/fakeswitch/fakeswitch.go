@@ -33,6 +33,7 @@ type Switch struct {
 	domain    string
 	users     map[string]ctl.User
 	passwords map[string]string // by name of the user
+	devices   map[string]string // ids of users by the logins of their devices
 	regs      map[string]ctl.Registration
 	calls     map[string]ctl.LiveCall
 	alarms    []ctl.Alarm
@@ -50,7 +51,7 @@ type Switch struct {
 func Start(t testing.TB, socket, domain string) *Switch {
 	t.Helper()
 	s := &Switch{
-		Socket: socket, t: t, ca: newAuthority(t), domain: domain, users: map[string]ctl.User{}, passwords: map[string]string{}, regs: map[string]ctl.Registration{},
+		Socket: socket, t: t, ca: newAuthority(t), domain: domain, users: map[string]ctl.User{}, passwords: map[string]string{}, devices: map[string]string{}, regs: map[string]ctl.Registration{},
 		calls: map[string]ctl.LiveCall{}, chat: ctl.ChatPolicy{KeepDays: 7}, hungUp: map[string]string{}, recorded: map[string]string{}, subs: map[chan ctl.SwitchEvent]bool{},
 	}
 	s.Return()

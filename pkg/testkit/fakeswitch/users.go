@@ -49,6 +49,24 @@ func (s *Switch) handleUsers(mux *http.ServeMux) {
 		s.users[u.ID] = u
 		return s.withSecretLocked(u, in), nil
 	})
+	ctl.Handle(mux, "POST /v1/users/{id}/devices", func(r *http.Request, _ ctl.None) (d ctl.DeviceSecret, err error) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		u, err := s.userLocked(r.PathValue("id"))
+		if err != nil {
+			return d, err
+		}
+		d = ctl.DeviceSecret{Login: u.Name + "~" + strings.ToLower(ids.Random(5)), Password: ids.Secret()}
+		d.HA1 = HA1(d.Login, s.domain, d.Password)
+		s.devices[d.Login] = u.ID
+		return d, nil
+	})
+	ctl.Handle(mux, "DELETE /v1/users/{id}/devices/{login}", func(r *http.Request, _ ctl.None) (ctl.None, error) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.devices, r.PathValue("login"))
+		return ctl.None{}, nil
+	})
 	mux.HandleFunc("POST /v1/users/import", func(w http.ResponseWriter, r *http.Request) {
 		res, err := s.importCSV(r.Body, r.URL.Query().Get("check") == "true")
 		if err != nil {

@@ -35,6 +35,7 @@ type Config struct {
 	Lenient        bool    // it does not insist
 	ICE            bool    // it checks connectivity
 	AVPF           bool    // it offers early feedback
+	Provision      string  // address where it fetches its account, of which it knows nothing then
 	Push           string  // token by which it is woken; it stays the same device when it is started again
 }
 
@@ -110,9 +111,9 @@ func (p *Phone) settings() string {
 	section("sip", fmt.Sprintf("sip_port=%d", ports["udp"]), fmt.Sprintf("sip_tcp_port=%d", ports["tcp"]), fmt.Sprintf("sip_tls_port=%d", ports["tls"]),
 		"media_encryption="+p.encryption(), "media_encryption_mandatory="+bit(p.Encryption != "" && !p.Lenient), "root_ca="+p.CA, "verify_server_certs=1", "verify_server_cn=1", "default_proxy=0",
 		"use_info=0", "guess_hostname=1", "use_ipv6="+bit(p.Server.Addr().Is6()))
-	section("proxy_0", "reg_proxy="+server, "reg_route=<"+server+";lr>", "reg_identity=sip:"+p.User+"@"+p.Domain,
-		"reg_expires="+strconv.Itoa(p.Expires), "reg_sendregister=1", "publish=0", "contact_uri_parameters="+p.pushParams(), "avpf="+bit(p.AVPF))
-	section("auth_info_0", "username="+p.User, "passwd="+p.Password, "realm="+p.Domain)
+	if p.Provision == "" {
+		p.account(section, server)
+	}
 	section("rtp", "audio_rtp_port=7078", "video_rtp_port=9078")
 	section("sound", "echocancellation=0")
 	section("video", "enabled="+bit(p.Video), "capture="+bit(p.Video), "display=0", "automatically_initiate="+bit(p.Video), "automatically_accept="+bit(p.Video))
@@ -125,12 +126,18 @@ func (p *Phone) settings() string {
 		section("net", "nat_policy_ref=lab")
 	}
 	section("proxy_default_values", "cpim_in_basic_chat_rooms_enabled="+bit(p.CPIM))
-	section("misc", "max_calls="+strconv.Itoa(max(p.MaxCalls, 0)), "uuid="+p.uuid())
+	section("misc", "max_calls="+strconv.Itoa(max(p.MaxCalls, 0)), "uuid="+p.uuid(), "config-uri="+p.Provision)
 	section("storage", "backend=sqlite3", "uri="+filepath.Join(p.dir, "linphone.db"))
 	if p.MaxCalls == 0 {
 		return strings.Replace(b.String(), "max_calls=0", "max_calls=10", 1)
 	}
 	return b.String()
+}
+
+func (p *Phone) account(section func(name string, lines ...string), server string) {
+	section("proxy_0", "reg_proxy="+server, "reg_route=<"+server+";lr>", "reg_identity=sip:"+p.User+"@"+p.Domain,
+		"reg_expires="+strconv.Itoa(p.Expires), "reg_sendregister=1", "publish=0", "contact_uri_parameters="+p.pushParams(), "avpf="+bit(p.AVPF))
+	section("auth_info_0", "username="+p.User, "passwd="+p.Password, "realm="+p.Domain)
 }
 
 func (p *Phone) encryption() string {

@@ -99,7 +99,12 @@ type Phone struct {
 	call string
 	buf  []byte
 	rest string // of a stream, what was not taken yet
+
+	login, pass string // by which it proves itself
 }
+
+// Login makes the phone prove itself by the secret of a device, and no longer by its user's.
+func (p *Phone) Login(d ctl.DeviceSecret) { p.login, p.pass = d.Login, d.Password }
 
 // Phone connects a phone of user name over a transport.
 func (s *Side) Phone(t testing.TB, name string, tr edge.Transport) *Phone {
@@ -115,7 +120,7 @@ func (s *Side) Phone(t testing.TB, name string, tr edge.Transport) *Phone {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = c.Close() })
-	return &Phone{t: t, name: name, conn: c, call: name + "-" + c.LocalAddr().String(), buf: make([]byte, 65536)}
+	return &Phone{t: t, name: name, login: name, pass: Password, conn: c, call: name + "-" + c.LocalAddr().String(), buf: make([]byte, 65536)}
 }
 
 // Addr returns the phone's own address.
@@ -196,7 +201,7 @@ func (p *Phone) Ask(method, target, to, extra string) string {
 	if method == "INVITE" {
 		p.Send(strings.Replace(strings.Replace(p.last(method, target, to), "INVITE", "ACK", 1), " INVITE\n", " ACK\n", 1) + "To: " + Header(challenge, "To") + "\n")
 	}
-	p.Send(p.Request(method, target, to) + Authorization(challenge, p.name, Password, method, target) + extra)
+	p.Send(p.Request(method, target, to) + Authorization(challenge, p.login, p.pass, method, target) + extra)
 	for {
 		if got := p.Next(Wait); Status(got) != 100 {
 			return got

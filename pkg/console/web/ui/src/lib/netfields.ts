@@ -165,7 +165,7 @@ export const parts: Record<Part, readonly NetSection[]> = {
 /** What stands in no list: one form with a save button of its own, in the part of services. */
 export const general: readonly NetField[] = [
   maybe('hostname', 'nf.hostname', 'nf.hostname.hint'), maybe('domain', 'nf.localdomain', 'nf.localdomain.hint'),
-  list('dns.servers', 'nf.upstream', 'nf.upstream.hint'), check('dns.serve', 'nf.dnsserve'),
+  list('dns.servers', 'nf.upstream', 'nf.upstream.hint'), check('dns.serve', 'nf.dnsserve'), list('dns.allowLAN', 'nf.allowlan', 'nf.allowlan.hint'),
   rows('dns.hosts', 'nf.hosts', 'nf.hosts.hint', ['name', 'addresses']), rows('dns.split', 'nf.split', 'nf.split.hint', ['domain', 'servers']),
   list('ntp.sources', 'nf.ntpsources', 'nf.ntpsources.hint'), check('ntp.serve', 'nf.ntpserve'),
   check('lldp.disabled', 'nf.lldpoff'), check('mdns.disabled', 'nf.mdnsoff'),

@@ -98,6 +98,7 @@ describe('quality', () => {
     [{ packets_in: 0 }, ['silent']],
     [{ packets_out: 0 }, ['unheard']],
     [{ lost_in: 9 }, ['clean']],
+    [{ lost_in: 9, unmeasured: 900 }, ['lossIn']],
     [{ lost_in: 40, lost_out: 30 }, ['lossIn', 'lossOut']],
     [{ jitter_out: 31e6, round_trip: 400e6 }, ['jitter', 'delay']],
   ])('%j', (change, want) => expect(verdicts({ ...stream, ...change })).toEqual(want));

@@ -24,11 +24,16 @@ export function verdicts(s: StreamRecord): Verdict[] {
   const all: Verdict[] = [];
   if (s.packets_in === 0) all.push('silent');
   if (s.packets_out === 0) all.push('unheard');
-  if (s.packets_in > 0 && loss(s.packets_in, s.lost_in) >= lossHeard) all.push('lossIn');
+  if (s.packets_in > 0 && loss(measured(s), s.lost_in) >= lossHeard) all.push('lossIn');
   if (s.packets_out > 0 && s.lost_out / s.packets_out >= lossHeard) all.push('lossOut');
   if (Math.max(fromNanos(s.jitter_in), fromNanos(s.jitter_out)) > jitterHeard) all.push('jitter');
   if (fromNanos(s.round_trip ?? 0) > delayHeard) all.push('delay');
   return all.length > 0 ? all : ['clean'];
+}
+
+/** The packets received whose sequence numbers were seen: of the others nobody knows what was lost. */
+export function measured(s: StreamRecord): number {
+  return Math.max(0, s.packets_in - (s.unmeasured ?? 0));
 }
 
 /** The share of packets that were lost, of those that were sent. */

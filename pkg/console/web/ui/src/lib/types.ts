@@ -9,6 +9,7 @@ export type CallRecord = Schemas['CallRecord'];
 export type Daemon = Schemas['Daemon'];
 export type DeliveryRecord = Schemas['DeliveryRecord'];
 export type DiagNode = Schemas['DiagNode'];
+export type DeskPhone = Schemas['DeskPhone'];
 export type Diagnosis = Schemas['Diagnosis'];
 export type Fault = Schemas['Fault'];
 export type FileSettings = Schemas['FileSettings'];

@@ -44,6 +44,17 @@ describe('the dictionaries', () => {
   });
 });
 
+describe('what the box says', () => {
+  it.each([
+    ['Phones in Voice may ask the box for names', 'ज़ोन Voice के फ़ोन: बॉक्स से नाम पूछ सकते हैं'],
+    ['not looked at: Cable of eth0 must be well first', 'नहीं देखा: पहले eth0 की केबल ठीक हो'],
+    ['is not offered to an uplink', 'अपलिंक को न दिया जाए'],
+    ['something that nobody has put into Hindi', 'something that nobody has put into Hindi'],
+  ])('%s', (text, want) => {
+    expect(serverHindi(text)).toBe(want);
+  });
+});
+
 describe('a text is filled in', () => {
   it.each([
     ['{n} user | {n} users', { n: 1 }, 'en-IN', '1 user'],
