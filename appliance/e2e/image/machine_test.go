@@ -34,9 +34,9 @@ type machine struct {
 	disk      string
 	vars      string   // what the firmware keeps
 	page, sip string   // addresses on this machine that lead to the box
+	tunnel    string   // the same, to its WireGuard
 	cable     *cable   // in its second port, if any
 	more      []string // of QEMU, for what else is plugged in
-	tunnel    string   // the same, to its WireGuard
 	chip      *swtpm.Chip
 
 	cmd      *exec.Cmd
