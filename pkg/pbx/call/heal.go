@@ -57,6 +57,7 @@ func (c *Call) askAnew(l *Leg) {
 				c.after(healPause, func() { c.askAnew(l) })
 			}
 		})
+		l.asking = l.inviteOut
 	}
 }
 

@@ -56,6 +56,7 @@ type Leg struct {
 	supported   checked.Options
 
 	inviteOut *clientTx // our INVITE without final response
+	asking    *clientTx // the last by which the party was asked for its media again
 	inviteIn  *serverTx // the peer's INVITE without ACK
 	requests  []*clientTx
 	ack       []byte // of the latest final response to an INVITE of ours, to send again

@@ -47,6 +47,9 @@ func (c *Call) moveLeg(l *Leg, tries int) {
 		return
 	}
 	old := c.anchor(l)
+	if tx := l.asking; tx != nil && tx == l.inviteOut && !tx.heard && c.newAddress(l, old).IsValid() {
+		c.finishTx(tx, nil) // it went by the way that has gone, and nobody heard it: it would be waited for in vain
+	}
 	err := c.readyToMove(l)
 	if err == nil {
 		err = c.reanchor(l, old)
@@ -75,10 +78,18 @@ func (c *Call) readyToMove(l *Leg) error {
 	return nil
 }
 
+// newAddress is another address of ours that leads to a leg's party now, if there is one.
+func (c *Call) newAddress(l *Leg, old netip.Addr) netip.Addr {
+	if local := c.eng.deps.Wire.LocalTowards(l.flow.Remote.Addr()); local != old {
+		return local
+	}
+	return netip.Addr{}
+}
+
 // reanchor gives a leg another address of ours, and ports there.
 func (c *Call) reanchor(l *Leg, old netip.Addr) error {
-	local := c.eng.deps.Wire.LocalTowards(l.flow.Remote.Addr())
-	if !local.IsValid() || local == old {
+	local := c.newAddress(l, old)
+	if !local.IsValid() {
 		return fmt.Errorf("no other address leads to %s", l.flow.Remote)
 	}
 	if l.flow.Transport == edge.UDP {
