@@ -32,7 +32,7 @@ func TestTheBoxsOwnAccountsAreInNoList(t *testing.T) {
 	if a == nil || d.ByID(a.ID) != a || a.Sealed[0] == nil {
 		t.Fatalf("it cannot sign in: %+v", a)
 	}
-	if found, _ := d.account(first[0].Name); found != a {
+	if found, _, _ := d.credential(first[0].Name); found != a {
 		t.Errorf("the guard does not know it: %+v", found)
 	}
 	if page := d.List(ctl.UserQuery{}); page.Total != 1 || d.Len() != 1 || changed {
