@@ -36,11 +36,18 @@ func (o *owner) byPage(t *testing.T, update, version string) {
 	if err := chromedp.Do(ctx); err != nil { // the browser lives as long as the context that it is started with
 		t.Fatal(err)
 	}
+	signIn := func() {
+		t.Helper()
+		do(
+			chromedp.Navigate("https://"+o.m.page+"/account"),
+			chromedp.WaitVisible(chromedp.CSS("[name=password]")),
+			chromedp.SendKeys(chromedp.CSS("[name=name]"), "Owner"),
+			chromedp.SendKeys(chromedp.CSS("[name=password]"), "correct horse battery\r"),
+			chromedp.WaitReady(chromedp.CSS("#update")),
+		)
+	}
+	signIn()
 	do(
-		chromedp.Navigate("https://"+o.m.page+"/account"),
-		chromedp.WaitVisible(chromedp.CSS("[name=password]")),
-		chromedp.SendKeys(chromedp.CSS("[name=name]"), "Owner"),
-		chromedp.SendKeys(chromedp.CSS("[name=password]"), "correct horse battery\r"),
 		chromedp.WaitReady(chromedp.CSS("#bundle")),
 		chromedp.SetUploadFiles(chromedp.CSS("#bundle"), []string{update}),
 		chromedp.WaitVisible(chromedp.CSS("progress")),
@@ -49,6 +56,9 @@ func (o *owner) byPage(t *testing.T, update, version string) {
 	for late := time.Now().Add(3 * patience); !strings.Contains(shown(ctx), want); time.Sleep(time.Second) {
 		if time.Now().After(late) {
 			t.Fatalf("the page does not say %q:\n%s", want, shown(ctx))
+		}
+		if out, err := chromedp.Run(ctx, chromedp.Evaluate[bool]("document.querySelector('form [name=name]') !== null")); err == nil && out {
+			signIn() // the restart has ended the session
 		}
 	}
 }
