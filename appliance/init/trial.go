@@ -81,13 +81,21 @@ func (s *starter) open(now time.Time) {
 		s.log.Error("what became of versions before is not known", "err", err)
 	}
 	var all []install.Entry
+	settled := true
 	s.fault = s.part.Read(s.at, func(boot string) (err error) {
-		all, err = install.Entries(boot)
+		if all, err = install.Entries(boot); err == nil {
+			settled, err = install.Settled(boot, s.slot)
+		}
 		return err
 	})
 	if s.fault != nil {
 		s.log.Error("the boot partition cannot be read", "err", s.fault)
 		return
+	}
+	if !settled {
+		if err := s.part.Write(s.at, func(boot string) error { return install.Settle(boot, s.slot) }); err != nil {
+			s.log.Error("an image that is good keeps the name of one that is not", "err", err)
+		}
 	}
 	s.takeLocked(all)
 	if e, ok := install.Running(all, s.slot); ok && e.Left >= 0 {

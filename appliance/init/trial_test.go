@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -120,6 +121,26 @@ func TestAVersionThatIsNotWellGoesAtOnce(t *testing.T) {
 	}
 }
 
+// An older version was asked for and did not stay: the one that comes back is good, and has its name again
+// before its starts are taken for tries.
+func TestAVersionComesBackFromBehindAnOlderOne(t *testing.T) {
+	t.Parallel()
+	r := &rig{t: t, dir: t.TempDir()}
+	b := r.start("2.0.0", "a", "2.0.0-a+0-1", "1.0.0-b+0-3").boot()
+	if b.Trial != nil || len(b.Failed) != 1 || b.Failed[0].Version != "1.0.0" || r.images() != "1.0.0-b+0-3 2.0.0-a" {
+		t.Errorf("%+v, %s", b, r.images())
+	}
+	r = &rig{t: t, dir: t.TempDir()}
+	b = r.start("2.0.0", "a", "2.0.0-a+0", "1.0.0-b+3").boot() // the power was cut before the older one started
+	if b.Trial != nil || len(b.Failed) != 0 || r.images() != "1.0.0-b+3 2.0.0-a+0" {
+		t.Errorf("%+v, %s", b, r.images())
+	}
+	b = r.start("1.0.0", "b", "2.0.0-a+0", "1.0.0-b").boot()
+	if b.Trial != nil || b.Images[0].State != ctl.ImageGood || r.images() != "1.0.0-b 2.0.0-a+0" {
+		t.Errorf("%+v, %s", b, r.images())
+	}
+}
+
 func TestAVersionThatCouldNotSayWhy(t *testing.T) {
 	t.Parallel()
 	r := &rig{t: t, dir: t.TempDir()}
@@ -127,7 +148,7 @@ func TestAVersionThatCouldNotSayWhy(t *testing.T) {
 		t.Errorf("it never came to its init: %+v", b.Failed)
 	}
 	for left := 2; left >= 1; left-- { // it comes to its init and hangs there
-		r.start("3.0.0", "b", "1.0.0-a", "3.0.0-b+"+string(rune('0'+left))+"-1")
+		r.start("3.0.0", "b", "1.0.0-a", fmt.Sprintf("3.0.0-b+%d-%d", left, 3-left))
 	}
 	b := r.start("1.0.0", "a", "1.0.0-a", "3.0.0-b+0-3").boot()
 	if len(b.Failed) != 2 || !strings.Contains(b.Failed[1].Reason, "started 2 times") {

@@ -153,6 +153,25 @@ func TestVersionsComeAndGo(t *testing.T) {
 		}
 		t.Logf("%s: back in %v: %s", c.version, time.Since(began).Round(time.Second), st.Failed[i].Reason)
 	}
+	o.goesBack(build(t, "qemu", "1.5.0", "-min-version", "1.0.0").update, "1.5.0")
+}
+
+// goesBack asks for an older version, which starts although the one that runs is good.
+func (o *owner) goesBack(update, version string) {
+	t := o.m.t
+	t.Helper()
+	data, err := os.ReadFile(update)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a, status := o.send(data, "?downgrade=true"); status != http.StatusOK {
+		t.Fatalf("%s: %d %s %s", version, status, a.Code, a.Text)
+	}
+	o.m.until("this version is on trial", patience)
+	o.m.until("this version is well and stays", 2*patience)
+	if st := o.state(); st.Version != version || st.Trial != nil {
+		t.Fatalf("%+v", st)
+	}
 }
 
 // refuses sends what is not an update for this box, which must go on as before.

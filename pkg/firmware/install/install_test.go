@@ -238,6 +238,34 @@ func TestTrialsOfAnImage(t *testing.T) {
 	}
 }
 
+// The loader prefers the highest version that has tries left: an older one that was asked for starts only if
+// the one that runs is set behind it.
+func TestAnOlderVersionStarts(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.target.Box.Downgrade = true
+	if _, err := Install(t.Context(), bytes.NewReader(r.bundle("0.9.5", nil)), r.target, func(int64, int64) {}); err != nil {
+		t.Fatal(err)
+	}
+	all, err := Entries(r.dir)
+	running, _ := Running(all, "a")
+	if got := r.images(); err != nil || running.Left != -1 || got != "sanchar-0.9.5-b+3.efi sanchar-1.0.0-a+0.efi" {
+		t.Errorf("%s, %+v, %v", got, all, err)
+	}
+	if ok, err := Settled(r.dir, "a"); !ok || err != nil {
+		t.Errorf("it would start before the older one: %v", err)
+	}
+	if err := Reject(r.dir, "b"); err != nil {
+		t.Fatal(err)
+	}
+	if ok, err := Settled(r.dir, "a"); ok || err != nil {
+		t.Errorf("its starts will be taken for tries: %v", err)
+	}
+	if err := Settle(r.dir, "a"); err != nil || r.images() != "sanchar-0.9.5-b+0-3.efi sanchar-1.0.0-a.efi" {
+		t.Errorf("%s, %v", r.images(), err)
+	}
+}
+
 func TestAnImageThatIsRejected(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)

@@ -49,11 +49,20 @@ func ImageOf(version string) string {
 	return filepath.Join(counterFolder, Entry{Version: version, Slot: "a", Left: -1}.name())
 }
 
-func (counter) folder() string              { return counterFolder }
-func (counter) tries() int                  { return counterTries }
-func (counter) judge(string, []Entry) error { return nil }
-func (counter) keep(string, string) error   { return nil }
-func (counter) asked() bool                 { return false }
+func (counter) folder() string            { return counterFolder }
+func (counter) tries() int                { return counterTries }
+func (counter) keep(string, string) error { return nil }
+func (counter) asked() bool               { return false }
+
+// judge takes an image for good that was set behind an older one: its counter never had all its tries.
+func (counter) judge(_ string, all []Entry) error {
+	for i, e := range all {
+		if e.Left >= 0 && e.Left+e.Done < counterTries {
+			all[i].Left, all[i].Done = -1, 0
+		}
+	}
+	return nil
+}
 
 func (c counter) receive(t *Target, w *writer, p manifest.Part) error {
 	return t.Mount(func(boot string) error {
@@ -69,7 +78,23 @@ func (c counter) receive(t *Target, w *writer, p manifest.Part) error {
 	})
 }
 
+// activate names the image. The loader prefers the highest version, and puts those behind that have no tries
+// left; among these again the highest. So the one that runs is set behind an older one, and comes back if
+// that does not stay.
 func (c counter) activate(boot string, e Entry) error {
 	dir := filepath.Join(boot, c.folder())
-	return errors.Join(os.Rename(filepath.Join(dir, unfinished), filepath.Join(dir, e.name())), fsx.SyncDir(dir))
+	if err := errors.Join(os.Rename(filepath.Join(dir, unfinished), filepath.Join(dir, e.name())), fsx.SyncDir(dir)); err != nil {
+		return err
+	}
+	all, err := Entries(boot)
+	if err != nil {
+		return err
+	}
+	running, ok := Running(all, other(e.Slot))
+	if !ok || manifest.Compare(e.Version, running.Version) > 0 {
+		return nil
+	}
+	behind := running
+	behind.Left, behind.Done = 0, 0
+	return rename(boot, c, behind)
 }

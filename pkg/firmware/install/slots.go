@@ -5,6 +5,7 @@ package install
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -128,6 +129,31 @@ func Reject(boot, slot string) error {
 	bad := e
 	bad.Left, bad.Done = 0, e.Left+e.Done
 	return rename(boot, schemeOf(boot), bad)
+}
+
+// Settled reports whether the image that runs has the name of a good one, if it is good and no other is on
+// trial. An older version that did not stay leaves it with another.
+func Settled(boot, slot string) (bool, error) {
+	s := schemeOf(boot)
+	all, err := Entries(boot)
+	e, ok := Running(all, slot)
+	if err != nil || !ok || e.Left >= 0 || slices.ContainsFunc(all, func(e Entry) bool { return e.Left > 0 }) {
+		return true, err
+	}
+	_, err = os.Stat(filepath.Join(boot, s.folder(), e.name()))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return true, err
+}
+
+// Settle gives the image that runs the name of a good one.
+func Settle(boot, slot string) error {
+	all, err := Entries(boot)
+	if e, ok := Running(all, slot); err == nil && ok && e.Left < 0 {
+		err = rename(boot, schemeOf(boot), e)
+	}
+	return err
 }
 
 // Failed are the images that were tried as often as they may be, and did not become good.
