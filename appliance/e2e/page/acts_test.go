@@ -107,7 +107,7 @@ func (v *visitor) gone(text string) {
 }
 
 func seen(text string) string {
-	return "document.body.innerText.replace(/\\s+/g, ' ').includes(" + quote(strings.Join(strings.Fields(text), " ")) + ")"
+	return "(document.body?.innerText ?? '').replace(/\\s+/g, ' ').includes(" + quote(strings.Join(strings.Fields(text), " ")) + ")"
 }
 
 // await waits until a condition holds in the page.

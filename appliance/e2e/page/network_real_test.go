@@ -139,7 +139,7 @@ func TestRealNetwork(t *testing.T) {
 		t.Errorf("the change does not hold:\n%s", got)
 	}
 	v.check("real-lost")
-	await := "(document.body.innerText.includes(" + quote(v.text("net.reverted", "who", owner)) + "))"
+	await := "((document.body?.innerText ?? '').includes(" + quote(v.text("net.reverted", "who", owner)) + "))"
 	for late := time.Now().Add(backLimit); !evaluate[bool](v, await); time.Sleep(200 * time.Millisecond) {
 		if time.Now().After(late) {
 			v.stuck("waited for the way back", fmt.Errorf("not within %v", backLimit))
