@@ -41,6 +41,8 @@ func Load(list string, say Say) error {
 		switch err := load(s.Text()); {
 		case errors.Is(err, os.ErrNotExist) && !errors.Is(err, unix.ENOENT):
 			return err
+		case errors.Is(err, unix.ENODEV):
+			say("module %s: its hardware is not there", filepath.Base(s.Text()))
 		case err != nil:
 			refused++
 			say("module %s: %v", filepath.Base(s.Text()), err)
